@@ -1,0 +1,193 @@
+"""Running kernels: arguments by address, one parallel region for the whole package.
+
+A task is a kernel `body(cell, args, worker, workers)`; `cell` and `args` are NamedTuples.  It is
+compiled once for each type of cell and number format and then called through its machine
+address by one tiny parallel loop: compiling a parallel loop costs Numba a second or more, and
+so only `_launch` is one.  The annotations of `args` say what a field is in the kernel:
+
+| annotation | given | in the kernel |
+|---|---|---|
+| `Floats` | array of the task's float dtype, or None | pointer to its first number |
+| `Ints` | int64 array, or None | pointer |
+| `Ids` | int32 array, or None | pointer |
+| `int` | int | intp |
+| `float` | float | float64 |
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import struct
+import threading
+from collections.abc import Callable
+from functools import cache
+from typing import Any, NewType, get_type_hints
+
+import numba
+import numpy as np
+from llvmlite import ir
+from numba import prange, types
+from numba.extending import intrinsic
+from numba.np.ufunc.parallel import get_num_threads, set_num_threads
+
+from fastrnn._jit import kernel, parallel
+
+Floats = NewType("Floats", object)
+Ints = NewType("Ints", object)
+Ids = NewType("Ids", object)
+
+_INT64 = ir.IntType(64)
+_NUMBA_FLOATS = {np.dtype(np.float32): types.float32, np.dtype(np.float64): types.float64}
+
+
+class Task:
+    """A kernel that several workers run side by side; made by `@task`."""
+
+    def __init__(self, body: Callable[..., None]) -> None:
+        self.__doc__ = body.__doc__
+        self.__name__ = body.__name__
+        self._body = kernel(body)
+        self._addresses: dict[tuple[type, type, np.dtype[Any]], int] = {}
+
+    def __call__(self, cell: Any, args: Any, workers: int) -> None:
+        """Run the kernel on `workers` workers, on as many threads as there are.
+
+        Parameters
+        ----------
+        cell : NamedTuple of floats
+            Its class chooses the formula.
+        args : NamedTuple
+            See the module's table.  All `Floats` have one dtype.
+        workers : int
+            At least 1.  What a worker does depends on its number only, never on its thread.
+        """
+        layout = _layout(type(args))
+        packed, dtype = layout.pack(args)
+        key = (type(cell), layout, dtype)
+        address = self._addresses.get(key)
+        if address is None:
+            address = self._addresses[key] = self._compile(cell, layout.numba_type(dtype))
+        _run(address, np.array(cell, np.float64), np.frombuffer(packed, np.int64), workers)
+
+    def _compile(self, cell: Any, args_type: types.Type) -> int:
+        """Return the machine address of the kernel for these types."""
+        cell_type = types.NamedTuple([types.float64] * len(cell), type(cell))
+        signature = types.void(
+            types.CPointer(cell_type), types.CPointer(args_type), types.intp, types.intp
+        )
+        self._body.compile(signature)
+        compiled = self._body.get_compile_result(signature)
+        name = compiled.fndesc.llvm_cfunc_wrapper_name
+        return int(compiled.library.get_pointer_to_function(name))
+
+
+def task(body: Callable[..., None]) -> Task:
+    """Make a task of the kernel `body(cell, args, worker, workers)`.
+
+    `cell` and `args` arrive as pointers to one NamedTuple each: `args = args[0]`.
+    """
+    return Task(body)
+
+
+class _Layout:
+    """How the NamedTuple class of a task's arguments lies in memory: 8 bytes a field."""
+
+    def __init__(self, arguments: type) -> None:
+        self.name = arguments.__name__
+        self.arguments = arguments
+        hints = get_type_hints(arguments)
+        self.hints = [hints[field] for field in arguments._fields]  # type: ignore[attr-defined]
+        self._packer = struct.Struct("".join("d" if h is float else "q" for h in self.hints))
+
+    def pack(self, args: Any) -> tuple[bytes, np.dtype[Any]]:
+        """Return the fields of `args` as bytes, arrays by address, and the float dtype."""
+        dtype = None
+        values = []
+        for hint, value in zip(self.hints, args, strict=True):
+            if hint is int or hint is float:
+                values.append(value)
+            elif value is None:
+                values.append(0)
+            else:
+                values.append(value.__array_interface__["data"][0])
+                if hint is Floats:
+                    if dtype is not None and value.dtype != dtype:
+                        raise TypeError(f"{self.name}: {value.dtype} beside {dtype}")
+                    dtype = value.dtype
+        if dtype is None:
+            raise TypeError(f"{self.name}: no float array among its fields")
+        return self._packer.pack(*values), dtype
+
+    def numba_type(self, dtype: np.dtype[Any]) -> types.Type:
+        """Return the type of the arguments in the kernel."""
+        pointers = {
+            Floats: types.CPointer(_NUMBA_FLOATS[dtype]),
+            Ints: types.CPointer(types.int64),
+            Ids: types.CPointer(types.int32),
+            int: types.intp,
+            float: types.float64,
+        }
+        return types.NamedTuple([pointers[hint] for hint in self.hints], self.arguments)
+
+
+_layout = cache(_Layout)
+
+
+@intrinsic
+def _call(context, address, cell, args, worker, workers):  # type: ignore[no-untyped-def]
+    """Call the task at machine address `address`."""
+
+    def generate(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
+        function = ir.FunctionType(ir.VoidType(), [_INT64] * 4).as_pointer()
+        builder.call(builder.inttoptr(args[0], function), args[1:])
+        return context.get_dummy_value()
+
+    return types.void(*[types.intp] * 5), generate
+
+
+@parallel
+def _launch(address, cell, args, workers, threads):  # type: ignore[no-untyped-def]
+    """Call the task for each worker, on `threads` threads."""
+    before = get_num_threads()
+    set_num_threads(threads)
+    for worker in prange(workers):
+        _call(address, cell, args, worker, workers)
+    set_num_threads(before)
+
+
+_serial_call = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 4)
+
+# The workqueue layer aborts the process when two Python threads enter it at once.
+_one_at_a_time = threading.Lock()
+_threads_started = False
+_forked_with_threads = False
+
+
+def _after_fork() -> None:
+    """In a forked child the threads of the parent are gone, and GNU OpenMP kills it at a launch."""
+    global _forked_with_threads, _one_at_a_time
+    _forked_with_threads = _threads_started
+    _one_at_a_time = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+def _run(address: int, cell: Any, args: Any, workers: int) -> None:
+    """Call the task for each worker: in parallel where that is possible, else in turn."""
+    global _threads_started
+    cell_address = cell.__array_interface__["data"][0]
+    args_address = args.__array_interface__["data"][0]
+    threads = min(workers, numba.config.NUMBA_NUM_THREADS)
+    if threads == 1 or _forked_with_threads:
+        call = _serial_call(address)
+        for worker in range(workers):
+            call(cell_address, args_address, worker, workers)
+    elif _threads_started and numba.threading_layer() != "workqueue":
+        _launch(address, cell_address, args_address, workers, threads)
+    else:
+        with _one_at_a_time:
+            _launch(address, cell_address, args_address, workers, threads)
+            _threads_started = True

@@ -1,0 +1,187 @@
+"""The register-tile micro-kernel: every matrix product of the package is made of it.
+
+    C[m, n] = C0[m, n] + sum over k of A[m, k] * P[k, n]      m < rows, n < vectors * lanes
+
+The block of C stays in vector registers over the whole sum.  `A` is read one number at a time
+through any two strides, so activations, transposed activations and gate panels need no copy.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic, overload
+
+from fastrnn._jit import POINTWISE, part
+from fastrnn.simd.target import tile
+from fastrnn.simd.vector import call, native, splat
+
+_INT64 = ir.IntType(64)
+
+
+class Left(NamedTuple):
+    """Operand A: number (m, k) of block q is at `start + m * row + k * step + q * block`.
+
+    Strides in numbers.  The sum runs over `depth` numbers in each of `blocks` blocks; depth and
+    blocks are at least 1.
+    """
+
+    start: Any
+    row: int
+    step: int
+    depth: int
+    blocks: int
+    block: int
+
+
+def lanes(p: Any) -> int:
+    """Return the lanes of a vector of the numbers that pointer `p` holds (in kernels)."""
+    raise TypeError("lanes() is known in compiled kernels only")
+
+
+def tile_rows(p: Any) -> int:
+    """Return the rows of a register tile of the numbers that pointer `p` holds (in kernels)."""
+    raise TypeError("tile_rows() is known in compiled kernels only")
+
+
+def tile_vectors(p: Any) -> int:
+    """Return the vectors in a row of a register tile for pointer `p` (in kernels)."""
+    raise TypeError("tile_vectors() is known in compiled kernels only")
+
+
+def _define_constant(function: Any, field: str) -> None:
+    @overload(function, jit_options=POINTWISE)
+    def constant(p):  # type: ignore[no-untyped-def]
+        value = getattr(tile(p.dtype), field)
+        return lambda p: value
+
+
+_define_constant(lanes, "lanes")
+_define_constant(tile_rows, "rows")
+_define_constant(tile_vectors, "vectors")
+
+
+@intrinsic
+def _multiply_tile(context, rows, vectors, a, panel, stride, c0, c0_row, c, c_row):  # type: ignore[no-untyped-def]
+    """`multiply` for every size of tile: a switch over straight-line code for each."""
+    vector = native(panel.dtype)
+    largest = tile(panel.dtype)
+    pointer = vector.ir.as_pointer()
+    bytes_aligned = int(vector.dtype.bitwidth) // 8
+
+    def generate(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
+        rows, vectors, a, panel, stride, c0, c0_row, c, c_row = args
+        builder.function.attributes.add("noinline")
+        # In the order of Left's fields.
+        start, a_row, a_step, depth, blocks, a_block = (
+            builder.extract_value(a, field) for field in range(6)
+        )
+
+        def at(base: ir.Value, *offsets: ir.Value) -> ir.Value:
+            for offset in offsets:
+                base = builder.gep(base, [offset])
+            return base
+
+        def load(address: ir.Value) -> ir.Value:
+            return builder.load(builder.bitcast(address, pointer), align=bytes_aligned)
+
+        def emit(row_count: int, vector_count: int) -> None:
+            columns = [_INT64(n * vector.lanes) for n in range(vector_count)]
+            places = [
+                (builder.mul(_INT64(m), c0_row), builder.mul(_INT64(m), c_row), column)
+                for m in range(row_count)
+                for column in columns
+            ]
+            before = builder.block
+            sums = [load(at(c0, row, column)) for row, _, column in places]
+            outer = builder.append_basic_block("block")
+            inner = builder.append_basic_block("step")
+            after = builder.append_basic_block("block.end")
+            done = builder.append_basic_block("done")
+            builder.branch(outer)
+
+            builder.position_at_end(outer)
+            q = builder.phi(_INT64)
+            a_outer = builder.phi(start.type)
+            p_outer = builder.phi(panel.type)
+            sums_outer = [builder.phi(vector.ir) for _ in sums]
+            builder.branch(inner)
+
+            builder.position_at_end(inner)
+            k = builder.phi(_INT64)
+            a_k = builder.phi(start.type)
+            p_k = builder.phi(panel.type)
+            sums_inner = [builder.phi(vector.ir) for _ in sums]
+            row_of_p = [load(at(p_k, column)) for column in columns]
+            new = []
+            for m in range(row_count):
+                number = builder.load(
+                    at(a_k, builder.mul(_INT64(m), a_row)), align=bytes_aligned
+                )
+                left = splat(builder, number, vector.ir)
+                for n, right in enumerate(row_of_p):
+                    total = sums_inner[m * vector_count + n]
+                    new.append(call(builder, "fma", vector.ir, [left, right, total]))
+            k_next = builder.add(k, _INT64(1))
+            a_next = at(a_k, a_step)
+            p_next = at(p_k, stride)
+            builder.cbranch(builder.icmp_signed("<", k_next, depth), inner, after)
+
+            builder.position_at_end(after)
+            q_next = builder.add(q, _INT64(1))
+            a_block_next = at(a_outer, a_block)
+            builder.cbranch(builder.icmp_signed("<", q_next, blocks), outer, done)
+
+            def join(phi: ir.PhiInstr, first: Any, first_block: Any, again: Any, back: Any) -> None:
+                phi.add_incoming(first, first_block)
+                phi.add_incoming(again, back)
+
+            join(q, _INT64(0), before, q_next, after)
+            join(a_outer, start, before, a_block_next, after)
+            join(p_outer, panel, before, p_next, after)
+            join(k, _INT64(0), outer, k_next, inner)
+            join(a_k, a_outer, outer, a_next, inner)
+            join(p_k, p_outer, outer, p_next, inner)
+            for phi_outer, phi_inner, first, again in zip(
+                sums_outer, sums_inner, sums, new, strict=True
+            ):
+                join(phi_outer, first, before, again, after)
+                join(phi_inner, phi_outer, outer, again, inner)
+
+            builder.position_at_end(done)
+            for (_, row, column), total in zip(places, new, strict=True):
+                address = builder.bitcast(at(c, row, column), pointer)
+                builder.store(total, address, align=bytes_aligned)
+
+        size = builder.add(builder.mul(vectors, _INT64(largest.rows + 1)), rows)
+        finished = builder.append_basic_block("finished")
+        switch = builder.switch(size, finished)
+        for vector_count in range(1, largest.vectors + 1):
+            for row_count in range(1, largest.rows + 1):
+                case = builder.append_basic_block(f"tile.{row_count}x{vector_count}")
+                switch.add_case(_INT64(vector_count * (largest.rows + 1) + row_count), case)
+                builder.position_at_end(case)
+                emit(row_count, vector_count)
+                builder.branch(finished)
+        builder.position_at_end(finished)
+        return context.get_dummy_value()
+
+    signature = types.void(
+        types.intp, types.intp, a, panel, types.intp, c0, types.intp, c, types.intp
+    )
+    return signature, generate
+
+
+@part
+def multiply(rows, vectors, a, panel, stride, c0, c0_row, c, c_row):  # type: ignore[no-untyped-def]
+    """Compute one tile: C = C0 + A P.
+
+    rows, vectors   size of the tile, 1..tile_rows and 1..tile_vectors; any other does nothing
+    a               Left
+    panel, stride   P, `a.depth * a.blocks` rows of `vectors` vectors, `stride` numbers apart
+    c0, c0_row      what to start from; row stride 0 for a bias, c0 == c to accumulate
+    c, c_row        written
+    """
+    _multiply_tile(rows, vectors, a, panel, stride, c0, c0_row, c, c_row)
