@@ -12,8 +12,10 @@ from typing import Any
 from llvmlite import ir
 from numba import types
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
-from numba.extending import intrinsic, lower_builtin
+from numba.extending import intrinsic, lower_builtin, overload
 
+from fastrnn._jit import POINTWISE, pointwise
+from fastrnn.simd.target import tile
 from fastrnn.simd.vector import Vector, native, splat
 
 _INT32 = ir.IntType(32)
@@ -58,6 +60,33 @@ class _PointerMove(AbstractTemplate):  # type: ignore[misc]
 @lower_builtin(operator.add, types.CPointer, types.Integer)
 def _move(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
     return builder.gep(args[0], [args[1]])
+
+
+def lanes(p: Any) -> int:
+    """Return the lanes of a vector of the numbers that pointer `p` holds (in kernels)."""
+    raise TypeError("lanes() is known in compiled kernels only")
+
+
+def tile_rows(p: Any) -> int:
+    """Return the rows of a register tile of the numbers that pointer `p` holds (in kernels)."""
+    raise TypeError("tile_rows() is known in compiled kernels only")
+
+
+def tile_vectors(p: Any) -> int:
+    """Return the vectors in a row of a register tile for pointer `p` (in kernels)."""
+    raise TypeError("tile_vectors() is known in compiled kernels only")
+
+
+def _define_constant(function: Any, field: str) -> None:
+    @overload(function, jit_options=POINTWISE)
+    def constant(p):  # type: ignore[no-untyped-def]
+        value = getattr(tile(p.dtype), field)
+        return lambda p: value
+
+
+_define_constant(lanes, "lanes")
+_define_constant(tile_rows, "rows")
+_define_constant(tile_vectors, "vectors")
 
 
 @intrinsic
@@ -121,6 +150,23 @@ def store_first(context, p, x, count):  # type: ignore[no-untyped-def]
         return context.get_dummy_value()
 
     return types.void(p, x, types.intp), generate
+
+
+@pointwise
+def load_edge(p, count):  # type: ignore[no-untyped-def]
+    """Vector at `p` of which only the first `count` lanes may exist."""
+    if count >= lanes(p):
+        return load(p)
+    return load_first(p, count)
+
+
+@pointwise
+def store_edge(p, x, count):  # type: ignore[no-untyped-def]
+    """Write `x` at `p`, where only the first `count` lanes may exist."""
+    if count >= lanes(p):
+        store(p, x)
+    else:
+        store_first(p, x, count)
 
 
 @intrinsic

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 
 from llvmlite import ir
 from numba import types
-from numba.extending import intrinsic, overload
+from numba.extending import intrinsic
 
-from fastrnn._jit import POINTWISE, part
+from fastrnn._jit import part
 from fastrnn.simd.target import tile
 from fastrnn.simd.vector import call, native, splat
 
@@ -34,33 +34,6 @@ class Left(NamedTuple):
     depth: int
     blocks: int
     block: int
-
-
-def lanes(p: Any) -> int:
-    """Return the lanes of a vector of the numbers that pointer `p` holds (in kernels)."""
-    raise TypeError("lanes() is known in compiled kernels only")
-
-
-def tile_rows(p: Any) -> int:
-    """Return the rows of a register tile of the numbers that pointer `p` holds (in kernels)."""
-    raise TypeError("tile_rows() is known in compiled kernels only")
-
-
-def tile_vectors(p: Any) -> int:
-    """Return the vectors in a row of a register tile for pointer `p` (in kernels)."""
-    raise TypeError("tile_vectors() is known in compiled kernels only")
-
-
-def _define_constant(function: Any, field: str) -> None:
-    @overload(function, jit_options=POINTWISE)
-    def constant(p):  # type: ignore[no-untyped-def]
-        value = getattr(tile(p.dtype), field)
-        return lambda p: value
-
-
-_define_constant(lanes, "lanes")
-_define_constant(tile_rows, "rows")
-_define_constant(tile_vectors, "vectors")
 
 
 @intrinsic

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import platform
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import llvmlite.binding as llvm
+import numpy as np
+from numba import from_dtype
 from numba.core import config, types
 
 
@@ -73,6 +75,11 @@ def instruction_set() -> str:
     if has("avx512f"):
         return "avx512"
     return "avx2" if has("avx2") and has("fma") else "portable"
+
+
+def lanes_of(dtype: np.dtype[Any]) -> int:
+    """Return the lanes of a vector of NumPy's float32 or float64."""
+    return tile(from_dtype(dtype)).lanes
 
 
 def tile(dtype: types.Float) -> Tile:

@@ -214,23 +214,28 @@ def power_of_two(context, n):  # type: ignore[no-untyped-def]
     return n(n), generate
 
 
+def _fold(builder: ir.IRBuilder, value: ir.Value, join: Any) -> ir.Value:
+    """Join the halves of a vector until one number is left."""
+    lanes = value.type.count
+    while lanes > 1:
+        lanes //= 2
+        indices = ir.VectorType(_INT32, lanes)
+        low, high = (
+            builder.shuffle_vector(
+                value, value, ir.Constant(indices, list(range(start, start + lanes)))
+            )
+            for start in (0, lanes)
+        )
+        value = join(low, high)
+    return builder.extract_element(value, _INT32(0))
+
+
 @intrinsic
 def lane_sum(context, x):  # type: ignore[no-untyped-def]
     """Sum of all lanes, halving the vector each time: one fixed order."""
 
     def generate(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
-        value, lanes = args[0], x.lanes
-        while lanes > 1:
-            lanes //= 2
-            indices = ir.VectorType(_INT32, lanes)
-            low, high = (
-                builder.shuffle_vector(
-                    value, value, ir.Constant(indices, list(range(start, start + lanes)))
-                )
-                for start in (0, lanes)
-            )
-            value = builder.fadd(low, high)
-        return builder.extract_element(value, _INT32(0))
+        return _fold(builder, args[0], builder.fadd)
 
     return x.dtype(x), generate
 
@@ -240,12 +245,32 @@ def lane_maximum(context, x):  # type: ignore[no-untyped-def]
     """Highest lane; NaN where a lane is NaN."""
 
     def generate(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
-        value = builder.extract_element(args[0], _INT32(0))
-        for lane in range(1, x.lanes):
-            other = builder.extract_element(args[0], _INT32(lane))
-            higher = builder.fcmp_unordered(">", other, value)
-            kept = builder.fcmp_unordered("uno", value, value)
-            value = builder.select(builder.and_(higher, builder.not_(kept)), other, value)
-        return value
+        def higher(low: ir.Value, high: ir.Value) -> ir.Value:
+            # Unordered comparisons are true for NaN: the first keeps one in `low`.
+            kept = builder.select(builder.fcmp_unordered(">", low, high), low, high)
+            return builder.select(builder.fcmp_unordered("uno", high, high), high, kept)
+
+        return _fold(builder, args[0], higher)
 
     return x.dtype(x), generate
+
+
+@intrinsic
+def lane_numbers(context, x):  # type: ignore[no-untyped-def]
+    """0, 1, 2, ... in a vector like `x`."""
+
+    def generate(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
+        return ir.Constant(x.ir, [float(lane) for lane in range(x.lanes)])
+
+    return x(x), generate
+
+
+@intrinsic
+def double(context, x):  # type: ignore[no-untyped-def]
+    """The numbers of `x` in float64, in a vector of as many lanes."""
+    result = Vector(types.float64, x.lanes)
+
+    def generate(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
+        return args[0] if x == result else builder.fpext(args[0], result.ir)
+
+    return result(x), generate

@@ -25,23 +25,26 @@ from typing import Any, NamedTuple
 
 from numba.extending import overload
 
-from fastrnn._jit import POINTWISE, part, pointwise
+from fastrnn._jit import POINTWISE, part
 from fastrnn.cells import protocol
 from fastrnn.cells.protocol import extra_states, gates, input_gates, recurrent_gates
 from fastrnn.kernels.cpu.task import Floats, Ids, Ints, task
 from fastrnn.simd.memory import (
     broadcast,
     is_given,
+    lanes,
     load,
-    load_first,
+    load_edge,
     load_tuple,
     prefetch,
     stack,
     store,
-    store_first,
+    store_edge,
     store_tuple,
+    tile_rows,
+    tile_vectors,
 )
-from fastrnn.simd.microkernel import Left, lanes, multiply, tile_rows, tile_vectors
+from fastrnn.simd.microkernel import Left, multiply
 from fastrnn.simd.target import tile
 from fastrnn.simd.vector import Vector
 
@@ -140,23 +143,6 @@ def _overload_as_vector(p, value):  # type: ignore[no-untyped-def]
     if isinstance(value, Vector):
         return lambda p, value: value
     return lambda p, value: broadcast(p, value)
-
-
-@pointwise
-def load_edge(p, count):  # type: ignore[no-untyped-def]
-    """Vector at `p` of which only the first `count` lanes may exist."""
-    if count >= lanes(p):
-        return load(p)
-    return load_first(p, count)
-
-
-@pointwise
-def store_edge(p, x, count):  # type: ignore[no-untyped-def]
-    """Write `x` at `p`, where only the first `count` lanes may exist."""
-    if count >= lanes(p):
-        store(p, x)
-    else:
-        store_first(p, x, count)
 
 
 @part

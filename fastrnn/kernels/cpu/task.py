@@ -8,6 +8,7 @@ so only `_launch` is one.  The annotations of `args` say what a field is in the 
 | annotation | given | in the kernel |
 |---|---|---|
 | `Floats` | array of the task's float dtype, or None | pointer to its first number |
+| `Doubles` | float64 array, or None | pointer |
 | `Ints` | int64 array, or None | pointer |
 | `Ids` | int32 array, or None | pointer |
 | `int` | int | intp |
@@ -22,7 +23,7 @@ import struct
 import threading
 from collections.abc import Callable
 from functools import cache
-from typing import Any, NewType, get_type_hints
+from typing import Any, NamedTuple, NewType, get_type_hints
 
 import numba
 import numpy as np
@@ -34,11 +35,19 @@ from numba.np.ufunc.parallel import get_num_threads, set_num_threads
 from fastrnn._jit import kernel, parallel
 
 Floats = NewType("Floats", object)
+Doubles = NewType("Doubles", object)
 Ints = NewType("Ints", object)
 Ids = NewType("Ids", object)
 
 _INT64 = ir.IntType(64)
 _NUMBA_FLOATS = {np.dtype(np.float32): types.float32, np.dtype(np.float64): types.float64}
+
+
+class NoCell(NamedTuple):
+    """The cell of tasks that have no formula to choose."""
+
+
+_NO_CELL = NoCell()
 
 
 class Task:
@@ -55,13 +64,15 @@ class Task:
 
         Parameters
         ----------
-        cell : NamedTuple of floats
-            Its class chooses the formula.
+        cell : NamedTuple of floats or None
+            Its class chooses the formula, where the kernel has one to choose.
         args : NamedTuple
             See the module's table.  All `Floats` have one dtype.
         workers : int
             At least 1.  What a worker does depends on its number only, never on its thread.
         """
+        if cell is None:
+            cell = _NO_CELL
         layout = _layout(type(args))
         packed, dtype = layout.pack(args)
         key = (type(cell), layout, dtype)
@@ -123,6 +134,7 @@ class _Layout:
         """Return the type of the arguments in the kernel."""
         pointers = {
             Floats: types.CPointer(_NUMBA_FLOATS[dtype]),
+            Doubles: types.CPointer(types.float64),
             Ints: types.CPointer(types.int64),
             Ids: types.CPointer(types.int32),
             int: types.intp,

@@ -1,0 +1,78 @@
+"""Errors about what users pass, raised once at the public boundary.
+
+A message names the argument, what was expected and what came: `x: expected (T, B, 128)
+float32, got (32, 128) float64`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+
+
+def describe(value: Any) -> str:
+    """Return what `value` is, for the end of an error message."""
+    if isinstance(value, np.ndarray):
+        return f"{tuple(value.shape)} {value.dtype}"
+    return f"{type(value).__name__} {value!r}"[:80]
+
+
+def float_array(name: str, value: Any, shape: Sequence[int | str]) -> NDArray[Any]:
+    """Return `value` as an array of float32 or float64 numbers with the given shape.
+
+    A letter in `shape` stands for any length of at least 1.  Integers and Python numbers become
+    float32; nothing else is converted.
+    """
+    array = np.asarray(value)
+    if array.dtype.kind in "biu" or (
+        array.dtype == np.float64 and not hasattr(value, "__array__")
+    ):
+        array = array.astype(np.float32)
+    wanted = "(" + ", ".join(map(str, shape)) + ("," if len(shape) == 1 else "") + ")"
+    if array.dtype not in FLOATS or not _fits(array.shape, shape):
+        raise ValueError(f"{name}: expected {wanted} float32 or float64, got {describe(array)}")
+    return array
+
+
+def same_dtype(name: str, array: NDArray[Any], other: str, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Return `array` if its dtype is that of the argument `other`."""
+    if array.dtype != dtype:
+        raise TypeError(f"{name}: expected {dtype} as {other}, got {array.dtype}")
+    return array
+
+
+def ids_array(name: str, value: Any, shape: Sequence[int | str], limit: int) -> NDArray[np.int32]:
+    """Return `value` as int32 indices in 0..limit-1 with the given shape."""
+    array = np.asarray(value)
+    wanted = "(" + ", ".join(map(str, shape)) + ("," if len(shape) == 1 else "") + ")"
+    if array.dtype.kind not in "iu" or not _fits(array.shape, shape):
+        raise ValueError(f"{name}: expected {wanted} integers, got {describe(array)}")
+    low, high = int(array.min()), int(array.max())
+    if low < 0 or high >= limit:
+        wrong = low if low < 0 else high
+        raise ValueError(f"{name}: expected indices in 0..{limit - 1}, got {wrong}")
+    return array.astype(np.int32, copy=False)
+
+
+def lengths_array(value: Any, T: int, B: int) -> NDArray[np.int64]:
+    """Return `lengths` as (B,) int64 in 0..T."""
+    array = np.asarray(value)
+    expected = f"lengths: expected ({B},) integers in 0..{T}"
+    if array.dtype.kind not in "iu" or array.shape != (B,):
+        raise ValueError(f"{expected}, got {describe(array)}")
+    low, high = int(array.min()), int(array.max())
+    if low < 0 or high > T:
+        raise ValueError(f"{expected}, got {low if low < 0 else high}")
+    return array.astype(np.int64)
+
+
+def _fits(shape: tuple[int, ...], wanted: Sequence[int | str]) -> bool:
+    return len(shape) == len(wanted) and all(
+        length >= 1 if isinstance(want, str) else length == want
+        for length, want in zip(shape, wanted, strict=True)
+    )

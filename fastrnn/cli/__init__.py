@@ -1,0 +1,80 @@
+"""The command line: `fastrnn train`, `fastrnn generate`, `fastrnn info`."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from fastrnn.cli import generate, info, train
+from fastrnn.cli.error import CommandError, describe
+from fastrnn.cli.version import version
+
+COMMANDS = {
+    "train": (train, "train a character model on text"),
+    "generate": (generate, "write text with a trained model"),
+    "info": (info, "show what the engine uses on this machine"),
+}
+
+_BROKEN_PIPE = 128 + 13
+_INTERRUPTED = 128 + 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Parameters
+    ----------
+    arguments
+        Words after the program's name; those of this process if None.
+
+    Returns
+    -------
+    int
+        The exit status: 0; 1 for a failure; 2 for bad input, with one line on standard error;
+        130 and 143 after Ctrl-C and SIGTERM.
+    """
+    _open_missing_streams()
+    try:
+        parsed = _parser().parse_args(arguments)
+        status: int = COMMANDS[parsed.command][0].run(parsed)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        print("fastrnn: interrupted", file=sys.stderr)
+        return _INTERRUPTED
+    except BrokenPipeError:
+        # The reader has left. The interpreter's own flush at exit must not fail again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _BROKEN_PIPE
+    except Exception as error:
+        line = describe(error)
+        if line is None:
+            raise
+        print(f"fastrnn: error: {line}", file=sys.stderr)
+        return error.status if isinstance(error, CommandError) else 2
+    return status
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise CommandError(f"{message} (see {self.prog} --help)")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="fastrnn", description="Recurrent networks on CPUs.", allow_abbrev=False)
+    parser.add_argument("--version", action="version", version=f"fastrnn {version()}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, (module, text) in COMMANDS.items():
+        command = commands.add_parser(
+            name, help=text, description=f"{text.capitalize()}.", allow_abbrev=False
+        )
+        module.add_arguments(command)
+    return parser
+
+
+def _open_missing_streams() -> None:
+    """Let prints go nowhere where the process was started with closed streams."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115

@@ -1,0 +1,97 @@
+"""Dropout on arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastrnn import _validate
+from fastrnn.kernels.cpu import buffers
+from fastrnn.kernels.cpu import dropout as kernel
+from fastrnn.kernels.cpu.threads import workers_over
+
+Array = NDArray[Any]
+
+
+def dropout(
+    x: Array, rate: float, key: int | tuple[int, ...]
+) -> tuple[Array, Callable[[Array], Array]]:
+    """Set a random share of `x` to zero and scale the rest up to keep the mean.
+
+    Which numbers are dropped depends on `key` and their positions in C order alone: not on the
+    number of threads, the dtype or the processor.  `backward` computes it again; nothing is
+    stored.
+
+    Parameters
+    ----------
+    x : array (...) of float32 or float64
+        NaN stays NaN, dropped or not.
+    rate : float
+        Share of the numbers to drop, in [0, 1).
+    key : int or tuple of ints
+        In 0..2**64-1 each, such as (seed, step, layer); different keys give independent masks.
+
+    Returns
+    -------
+    y : array, of the shape and dtype of `x`
+        x / (1 - rate), or 0 where dropped.
+    backward : callable
+        dx = backward(dy), both of the shape and dtype of `x`.
+
+    Raises
+    ------
+    ValueError
+        If an argument is not as described; the message names it.
+
+    Source
+    ------
+    N. Srivastava et al., Dropout: a simple way to prevent neural networks from overfitting,
+    JMLR 2014; here inverted, so that nothing is left to do at inference.
+
+    Examples
+    --------
+    >>> y, backward = dropout(np.ones((2, 3), np.float32), 0.5, key=(1, 0, 0))
+    >>> bool(np.array_equal(y, backward(np.ones((2, 3), np.float32))))
+    True
+    """
+    x = np.asarray(x)
+    if x.dtype not in _validate.FLOATS:
+        raise ValueError(f"x: expected float32 or float64, got {_validate.describe(x)}")
+    if not 0.0 <= rate < 1.0:
+        raise ValueError(f"rate: expected a number in [0, 1), got {rate!r}")
+    mixed = _mix(key)
+    shape, dtype = x.shape, x.dtype
+
+    def backward(dy: Array) -> Array:
+        dy = np.asarray(dy)
+        if dy.shape != shape or dy.dtype != dtype:
+            raise ValueError(f"dy: expected {shape} {dtype}, got {_validate.describe(dy)}")
+        return _apply(dy, rate, mixed)
+
+    return _apply(x, rate, mixed), backward
+
+
+def _apply(x: Array, rate: float, mixed: int) -> Array:
+    flat: Any = np.ascontiguousarray(x).reshape(-1)
+    y: Any = buffers.empty(x.shape, x.dtype)
+    threshold = min(round(rate * 2.0**32), 2**32 - 1)
+    arguments = kernel.Dropout(flat.size, flat, y, mixed, threshold, 1.0 / (1.0 - rate))
+    kernel.apply(None, arguments, workers_over(flat.size))
+    return y  # type: ignore[no-any-return]
+
+
+def _mix(key: int | tuple[int, ...]) -> int:
+    """Return 64 well mixed bits, as a signed number, that stand for `key`."""
+    numbers = key if isinstance(key, tuple) else (key,)
+    for number in numbers:
+        if not isinstance(number, int | np.integer) or not 0 <= number < 1 << 64:
+            raise ValueError(f"key: expected ints in 0..2**64-1, got {key!r}")
+    # Two words for each number and their count: keys of different forms never meet.
+    words = [len(numbers)]
+    for number in numbers:
+        words += [int(number) & 0xFFFFFFFF, int(number) >> 32]
+    state = np.random.SeedSequence(words).generate_state(1, np.uint64)
+    return int(state.astype(np.int64)[0])

@@ -1,0 +1,288 @@
+"""Matrix products over all rows of all time steps, outside the time loop.
+
+    project           out = bias + X @ W                  out in panels (P, N, gates * V)
+    weight_gradient   dW = X^T @ out, dbias = column sums of out
+    input_gradient    dX = out @ W^T
+
+`out` is panel-major as in `kernels.cpu.scan`, of which vectors first..last belong to W.  The rows
+of X need not be one block of memory: rows `rows[t] .. rows[t + 1]` start at x + x_step[t] and are
+x_row apart.  Where they are evenly spaced throughout, one step of N rows says so.
+
+Every element is summed by one worker in one order: the results do not depend on their number.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from fastrnn._jit import part
+from fastrnn.kernels.cpu.task import Floats, Ints, task
+from fastrnn.simd.memory import (
+    broadcast,
+    is_given,
+    lanes,
+    load,
+    load_edge,
+    prefetch,
+    stack,
+    store,
+    store_edge,
+    tile_rows,
+    tile_vectors,
+)
+from fastrnn.simd.microkernel import Left, multiply
+
+# Rows of X whose products with one panel are made before the next panel is read: they stay in
+# the second-level cache together with the panel.
+_PROJECT_ROWS = 96
+
+
+class Rows(NamedTuple):
+    """X, the first arguments of `Projection` and `WeightGradient`: `Projection(*rows, ...)`.
+
+    (N, M) numbers, spaced as the module's docstring says.
+    """
+
+    steps: int
+    rows: Ints  # (steps + 1,)
+    x: Floats
+    x_step: Ints  # (steps,)
+    x_row: int
+    M: int
+
+
+class Projection(NamedTuple):
+    """Arguments of `project`; the module's docstring gives the shapes."""
+
+    steps: int
+    rows: Ints
+    x: Floats
+    x_step: Ints
+    x_row: int
+    M: int
+    panels: int
+    gates: int
+    first: int
+    last: int
+    W: Floats  # (P, M, (last - first) * V)
+    bias: Floats  # (P, gates * V)
+    out: Floats  # (P, N, gates * V), written
+
+
+class WeightGradient(NamedTuple):
+    """Arguments of `weight_gradient`; the module's docstring gives the shapes."""
+
+    steps: int
+    rows: Ints
+    x: Floats
+    x_step: Ints
+    x_row: int
+    M: int
+    panels: int
+    gates: int
+    first: int
+    last: int
+    out: Floats  # (P, N, gates * V)
+    chunk: int  # rows summed before the sums go to memory
+    gathered: Floats  # (workers, chunk, M) scratch where there is more than one step, else None
+    dW: Floats  # (P, M, (last - first) * V), written
+    dbias: Floats  # (P, gates * V), written, or None
+
+
+class InputGradient(NamedTuple):
+    """Arguments of `input_gradient`; the module's docstring gives the shapes."""
+
+    N: int
+    M: int
+    panels: int
+    gates: int
+    first: int
+    last: int
+    out: Floats  # (P, N, gates * V)
+    W_transposed: Floats  # as `pack.pack_transposed` writes it
+    dx: Floats  # (N, M), written
+
+
+@task
+def project(cell, args, worker, workers):  # type: ignore[no-untyped-def]
+    """Write out = bias + X @ W; see the module's docstring."""
+    s = args[0]
+    lane = lanes(s.x)
+    width = s.gates * lane
+    N = s.rows[s.steps]
+    begin = N * worker // workers
+    end = N * (worker + 1) // workers
+    stride = (s.last - s.first) * lane
+    for t in range(s.steps):
+        row = max(begin, s.rows[t])
+        stop = min(end, s.rows[t + 1])
+        while row < stop:
+            count = min(_PROJECT_ROWS, stop - row)
+            tiles = (count + tile_rows(s.x) - 1) // tile_rows(s.x)
+            for panel in range(s.panels):
+                weights = s.W + panel * s.M * stride
+                bias = s.bias + panel * width
+                for q in range(tiles):
+                    r = row + count * q // tiles
+                    height = row + count * (q + 1) // tiles - r
+                    x = s.x + s.x_step[t] + (r - s.rows[t]) * s.x_row
+                    a = Left(x, s.x_row, 1, s.M, 1, 0)
+                    out = s.out + (panel * N + r) * width
+                    for v in range(s.gates):
+                        if v < s.first or v >= s.last:
+                            for i in range(height):
+                                store(out + i * width + v * lane, load(bias + v * lane))
+                    for v in range(s.first, s.last, tile_vectors(s.x)):
+                        size = min(tile_vectors(s.x), s.last - v)
+                        right = weights + (v - s.first) * lane
+                        c = out + v * lane
+                        multiply(height, size, a, right, stride, bias + v * lane, 0, c, width)
+            row += count
+
+
+@part
+def _gather(s, low, high, begin, end, gathered):  # type: ignore[no-untyped-def]
+    """Copy rows low..high, columns begin..end of X to gathered (high - low, M)."""
+    t = 0
+    for row in range(low, high):
+        while s.rows[t + 1] <= row:
+            t += 1
+        source = s.x + s.x_step[t] + (row - s.rows[t]) * s.x_row
+        target = gathered + (row - low) * s.M
+        for m in range(begin, end):
+            target[m] = source[m]
+
+
+@part
+def _column_sums(s, panel, low, high, lane, N):  # type: ignore[no-untyped-def]
+    """Add rows low..high of a panel of `out` to its row of dbias; row 0 starts from 0."""
+    width = s.gates * lane
+    for v in range(s.gates):
+        total = s.dbias + panel * width + v * lane
+        sums = broadcast(total, 0.0)
+        if low > 0:
+            sums = load(total)
+        for row in range(low, high):
+            sums = sums + load(s.out + (panel * N + row) * width + v * lane)
+        store(total, sums)
+
+
+@task
+def weight_gradient(cell, args, worker, workers):  # type: ignore[no-untyped-def]
+    """Write dW = X^T @ out and dbias; see the module's docstring.
+
+    Chunks of rows are outermost, so that the chunk of X stays in the second-level cache for all
+    panels.  A worker owns an even share of the rows of all panels of dW.
+    """
+    s = args[0]
+    lane = lanes(s.x)
+    width = s.gates * lane
+    stride = (s.last - s.first) * lane
+    N = s.rows[s.steps]
+    begin = s.panels * s.M * worker // workers
+    end = s.panels * s.M * (worker + 1) // workers
+    zeros = stack(s.x, 256)
+    for v in range(0, 256, lane):
+        store(zeros + v, broadcast(zeros, 0.0))
+    chunks = (N + s.chunk - 1) // s.chunk
+    for chunk in range(chunks):
+        low = N * chunk // chunks
+        high = N * (chunk + 1) // chunks
+        x = s.x + s.x_step[0] + low * s.x_row
+        x_row = s.x_row
+        if s.steps > 1 and begin < end:
+            x = s.gathered + worker * s.chunk * s.M
+            x_row = s.M
+            whole = begin // s.M != (end - 1) // s.M
+            left = 0 if whole else begin - begin // s.M * s.M
+            right = s.M if whole else end - begin // s.M * s.M
+            _gather(s, low, high, left, right, x)
+        work = begin
+        while work < end:
+            panel = work // s.M
+            m_begin = work - panel * s.M
+            m_end = min(s.M, end - panel * s.M)
+            tiles = (m_end - m_begin + tile_rows(s.x) - 1) // tile_rows(s.x)
+            for q in range(tiles):
+                m = m_begin + (m_end - m_begin) * q // tiles
+                height = m_begin + (m_end - m_begin) * (q + 1) // tiles - m
+                a = Left(x + m, 1, x_row, high - low, 1, 0)
+                for v in range(s.first, s.last, tile_vectors(s.x)):
+                    size = min(tile_vectors(s.x), s.last - v)
+                    c = s.dW + (panel * s.M + m) * stride + (v - s.first) * lane
+                    right = s.out + (panel * N + low) * width + v * lane
+                    if low == 0:
+                        multiply(height, size, a, right, width, zeros, 0, c, stride)
+                    else:
+                        multiply(height, size, a, right, width, c, stride, c, stride)
+            if m_begin == 0 and is_given(s.dbias):
+                _column_sums(s, panel, low, high, lane, N)
+            work += m_end - m_begin
+
+
+@task
+def input_gradient(cell, args, worker, workers):  # type: ignore[no-untyped-def]
+    """Write dX = out @ W^T; see the module's docstring.
+
+    Blocks of rows are outermost: a block of `out` (at most 512 KB) is read from memory once.
+    Then groups of columns, then chunks of panels (whose part of W^T stays in the second-level
+    cache), then tiles.
+    """
+    s = args[0]
+    lane = lanes(s.out)
+    width = s.gates * lane
+    depth = (s.last - s.first) * lane
+    begin = s.N * worker // workers
+    end = s.N * (worker + 1) // workers
+    blocks = (s.M + lane - 1) // lane
+    groups = (blocks + tile_vectors(s.out) - 1) // tile_vectors(s.out)
+    panel_chunk = 16
+    row_block = max(24, min(192, 131072 // (s.panels * width)))
+    scratch = stack(s.out, 512)
+    zeros = stack(s.out, 256)
+    for v in range(0, 256, lane):
+        store(zeros + v, broadcast(zeros, 0.0))
+    row = begin
+    while row < end:
+        count = min(row_block, end - row)
+        tiles = (count + tile_rows(s.out) - 1) // tile_rows(s.out)
+        for group in range(groups):
+            low = blocks * group // groups
+            high = blocks * (group + 1) // groups
+            size = (high - low) * lane
+            there = min(size, s.M - low * lane)
+            for panel in range(0, s.panels, panel_chunk):
+                panels = min(panel_chunk, s.panels - panel)
+                weights = s.W_transposed + low * lane * s.panels * depth + panel * depth * size
+                for q in range(tiles):
+                    r = row + count * q // tiles
+                    height = row + count * (q + 1) // tiles - r
+                    start = s.out + (panel * s.N + r) * width
+                    if group == 0:
+                        for p in range(panels):
+                            for i in range(0, height * width, lane):
+                                prefetch(start + (p * s.N + height) * width + i)
+                    a = Left(start + s.first * lane, width, 1, depth, panels, s.N * width)
+                    c = s.dx + r * s.M + low * lane
+                    if there == size:
+                        if panel == 0:
+                            multiply(height, high - low, a, weights, size, zeros, 0, c, s.M)
+                        else:
+                            multiply(height, high - low, a, weights, size, c, s.M, c, s.M)
+                    else:
+                        for i in range(height):
+                            for v in range(0, size, lane):
+                                if panel == 0:
+                                    sums = broadcast(scratch, 0.0)
+                                else:
+                                    sums = load_edge(c + i * s.M + v, there - v)
+                                store(scratch + i * size + v, sums)
+                        multiply(
+                            height, high - low, a, weights, size, scratch, size, scratch, size
+                        )
+                        for i in range(height):
+                            for v in range(0, size, lane):
+                                store_edge(
+                                    c + i * s.M + v, load(scratch + i * size + v), there - v
+                                )
+        row += count

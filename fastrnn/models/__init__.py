@@ -1,0 +1,1 @@
+"""Models built from the layers, and the run folders that keep them."""

@@ -1,0 +1,1 @@
+"""From raw data to the arrays that models take."""
