@@ -54,6 +54,8 @@ class Position:
         Time spent, without the compilation of the kernels.
     loss_sum, loss_count
         Nats, and predicted characters, of the current epoch so far.
+    learning_rate
+        Of the last step.
     history, best
         All validations, and the one with the smallest loss.
     """
@@ -64,6 +66,7 @@ class Position:
     seconds: float = 0.0
     loss_sum: float = 0.0
     loss_count: int = 0
+    learning_rate: float = 0.0
     history: list[Epoch] = field(default_factory=list)
     best: Epoch | None = None
     curve: Curve = field(default_factory=Curve)
@@ -103,8 +106,8 @@ class Position:
             position.curve = Curve(**values["curve"])
             counts = [position.step, position.epoch, position.window, position.loss_count]
             counts.append(position.curve.stride)
-            numbers = [position.seconds, position.loss_sum, *position.curve.points]
-            numbers += position.curve.pending
+            numbers = [position.seconds, position.loss_sum, position.learning_rate]
+            numbers += [*position.curve.points, *position.curve.pending]
             for entry in [*position.history, *([position.best] if position.best else [])]:
                 numbers += entry
         except (KeyError, TypeError) as error:

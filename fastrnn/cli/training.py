@@ -212,7 +212,7 @@ class Trainer:
 
     def _step(self) -> None:
         position = self.position
-        self.optimizer.learning_rate = self._learning_rate()
+        position.learning_rate = self.optimizer.learning_rate = self._learning_rate()
         inputs, targets = self.training[position.window]
         result, norm, self._state = self.model.train_step(
             inputs, targets, self._state, self.optimizer, position.step
@@ -232,6 +232,7 @@ class Trainer:
     def _validate(self) -> bool:
         """Validate and save; return False if stopped meanwhile, with nothing changed."""
         self.reporter.validating()
+        position = self.position
         state = self.model.zero_state(self.validation.batch)
         total = 0.0
         for inputs, targets in self.validation:
@@ -244,13 +245,12 @@ class Trainer:
                 f"the validation loss is not finite after step {self.position.step}"
             )
         self._tick()
-        position = self.position
         epoch = Epoch(
             step=position.step,
             epochs=position.epoch + position.window / len(self.training),
             training=self.training_bits,
             validation=total / self.validation.characters * BITS_PER_NAT,
-            learning_rate=float(self.optimizer.learning_rate),
+            learning_rate=position.learning_rate,
             seconds=position.seconds,
         )
         best = position.best is None or epoch.validation < position.best.validation

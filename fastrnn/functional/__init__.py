@@ -1,1 +1,13 @@
-"""The engine on NumPy arrays."""
+"""The engine on NumPy arrays.
+
+Each function returns its result and a `backward` closure that turns gradients of the result
+into gradients of the arguments.  Everything above in the package uses only these.
+"""
+
+from fastrnn.functional.cross_entropy import cross_entropy
+from fastrnn.functional.dropout import dropout
+from fastrnn.functional.embedding import embedding, used_rows
+from fastrnn.functional.linear import linear
+from fastrnn.functional.rnn import Embedded, rnn
+
+__all__ = ["Embedded", "cross_entropy", "dropout", "embedding", "linear", "rnn", "used_rows"]

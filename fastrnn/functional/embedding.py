@@ -97,7 +97,7 @@ def used_rows(ids: ArrayLike, V: int) -> NDArray[np.int64]:
     """
     positions, _ = _validate_ids(ids, V)
     # Measured: counting costs 1 to 3 ns a row of the table, sorting some 30 ns an id.
-    if V > 16 * len(positions):
+    if len(positions) * 16 < V:
         return np.unique(positions).astype(np.int64)
     return np.flatnonzero(np.bincount(positions, minlength=V))
 

@@ -255,7 +255,7 @@ class Windows:
         return self.length * self.batch
 
     def __len__(self) -> int:
-        return -(-self.length // self.window)
+        return (self.length + self.window - 1) // self.window
 
     def __getitem__(self, index: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
         """Return inputs (T, B) and targets (T, B) of a window, int32, C-contiguous."""

@@ -112,9 +112,7 @@ def apply(cell, args, worker, workers):  # type: ignore[no-untyped-def]
         for v in range(0, half, lane):
             i = block * BLOCK + v
             if i < s.count:
-                first, second = keep_factors(
-                    s.x, s.key, block * half + v, s.threshold, s.factor
-                )
+                first, second = keep_factors(s.x, s.key, block * half + v, s.threshold, s.factor)
                 x = load_edge(s.x + i, s.count - i)
                 store_edge(s.y + i, x * first, s.count - i)
                 i += half

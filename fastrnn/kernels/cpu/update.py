@@ -205,10 +205,9 @@ def square_sum(cell, args, worker, workers):  # type: ignore[no-untyped-def]
         s.sums[piece] = lane_sum(total)
 
 
-def allocate_slots(parameter: NDArray[Any], count: int) -> NDArray[Any]:
-    """Return `count` zero slots for `parameter`, (count, its size padded), of its dtype."""
-    padded = -(-parameter.size // _PADDING) * _PADDING
-    return np.zeros((count, padded), parameter.dtype)
+def allocate_slots(size: int, count: int, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Return `count` zero slots for a parameter of `size` numbers, (count, size padded)."""
+    return np.zeros((count, -(-size // _PADDING) * _PADDING), dtype)
 
 
 class Tensors:

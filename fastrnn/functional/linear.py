@@ -1,0 +1,132 @@
+"""Linear layers: y = x @ W + b."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fastrnn import _validate
+from fastrnn.functional.panels import packed, plain_panels, unpacked
+from fastrnn.functional.products import input_gradient, project, weight_gradient
+from fastrnn.functional.steps import all_rows
+from fastrnn.kernels.cpu import buffers, gemm
+
+Array = NDArray[Any]
+
+
+class Gradients(NamedTuple):
+    """Gradients of a linear layer's arguments; b is None where there is no bias."""
+
+    x: Array
+    W: Array
+    b: Array | None
+
+
+class Affine:
+    """The product x @ W + b in panels, and its gradients: what linear and cross_entropy share.
+
+    x (..., I), W (I, O), b (O,) or None, all float32 or all float64.
+    """
+
+    def __init__(self, x: ArrayLike, W: ArrayLike, b: ArrayLike | None) -> None:
+        self.W = _validate.float_array("W", W, ("I", "O"))
+        self.I, self.O = self.W.shape
+        dtype = self.W.dtype
+        self.b = None
+        if b is not None:
+            self.b = _validate.float_array("b", b, (self.O,))
+            _validate.same_dtype("b", self.b, "W", dtype)
+        x = np.asarray(x)
+        self.x = _validate.float_array("x", x, (*(["N"] * (x.ndim - 1)), self.I))
+        _validate.same_dtype("x", self.x, "W", dtype)
+        self.shape = self.x.shape[:-1]
+        # Rows are taken in memory order: time-major memory seen batch-major is not copied.
+        self.order = sorted(range(x.ndim - 1), key=lambda axis: -self.x.strides[axis])
+        self.rows = _flat_rows(self.x.transpose(*self.order, x.ndim - 1))
+        self.N = int(self.rows.rows[-1])
+        self.panels = plain_panels(self.O, dtype)
+        self.share = (0, self.panels.vectors)
+
+    def forward(self) -> Array:
+        """Return x @ W + b, (P, N, width)."""
+        out = buffers.empty((self.panels.count, self.N, self.panels.width), self.W.dtype)
+        project(self.rows, self.W, self.b, self.panels, self.share, out)
+        return out
+
+    def backward(self, dout: Array) -> Gradients:
+        """Return all gradients; dout (P, N, width) is 0 beyond the columns of W."""
+        dW, db = weight_gradient(
+            self.rows, dout, self.panels, self.share, self.O, self.b is not None
+        )
+        dx = input_gradient(self.W, dout, self.panels, self.share)
+        return Gradients(self.from_rows(dx), dW, db)
+
+    def to_rows(self, array: Array) -> Array:
+        """Return a user's array (..., columns) or (...) as rows (N, columns) or (N,)."""
+        rest = array.ndim - len(self.order)
+        axes = [*self.order, *range(len(self.order), array.ndim)]
+        return array.transpose(axes).reshape(self.N, *array.shape[array.ndim - rest :])
+
+    def from_rows(self, rows: Array) -> Array:
+        """Return rows (N, columns) as a user's array (..., columns)."""
+        shape = [self.shape[axis] for axis in self.order]
+        back = [self.order.index(axis) for axis in range(len(self.order))]
+        return rows.reshape(*shape, rows.shape[1]).transpose(*back, len(self.order))
+
+
+def _flat_rows(x: Array) -> gemm.Rows:
+    """Return the numbers x (..., I) as rows; copied only where they are not evenly spaced."""
+    I = x.shape[-1]
+    is_even = x.strides[-1] == x.itemsize or I == 1
+    for length, outer, inner in zip(x.shape[1:-1], x.strides, x.strides[1:-1], strict=False):
+        is_even &= outer == length * inner
+    if not is_even or x.ndim == 1:
+        x = np.ascontiguousarray(x)
+    row = I if x.ndim == 1 else x.strides[-2] // x.itemsize
+    return all_rows(x, x.size // I, row)
+
+
+def linear(
+    x: ArrayLike, W: ArrayLike, b: ArrayLike | None = None
+) -> tuple[Array, Callable[[ArrayLike], Gradients]]:
+    """Multiply by a weight matrix and add a bias.
+
+    Parameters
+    ----------
+    x : (..., I) array
+        float32 or float64.
+    W : (I, O) array
+        Weights, of the dtype of x.
+    b : (O,) array, optional
+        Bias.
+
+    Returns
+    -------
+    y : (..., O) array
+        x @ W + b.
+    backward : callable
+        `backward(dy) -> Gradients(x, W, b)`, dy of the shape of y.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Where an argument does not fit; the message names it.
+
+    Examples
+    --------
+    >>> y, backward = linear(np.ones((5, 3), np.float32), np.ones((3, 2), np.float32))
+    >>> y.shape, backward(y).W.shape
+    ((5, 2), (3, 2))
+    """
+    product = Affine(x, W, b)
+    y = product.from_rows(unpacked(product.forward(), product.panels, product.O))
+
+    def backward(dy: ArrayLike) -> Gradients:
+        dy = _validate.float_array("dy", dy, y.shape)
+        _validate.same_dtype("dy", dy, "x", y.dtype)
+        return product.backward(packed(product.to_rows(dy), product.panels))
+
+    return y, backward
