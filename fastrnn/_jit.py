@@ -56,9 +56,11 @@ def part(function: Callable[..., Any]) -> Any:
     return njit(**_OPTIONS, no_cfunc_wrapper=True)(function)
 
 
-def parallel(function: Callable[..., Any]) -> Any:
-    """Compile a function with a `prange` that the interpreter calls."""
-    return _cached(njit(parallel=True, nogil=True)(function))
+def machine_address(compiled: Any, signature: Any) -> int:
+    """Return the address of the C function that `kernel` made for a signature."""
+    compiled.compile(signature)
+    result = compiled.get_compile_result(signature)
+    return int(result.library.get_pointer_to_function(result.fndesc.llvm_cfunc_wrapper_name))
 
 
 @cache

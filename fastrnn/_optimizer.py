@@ -187,7 +187,7 @@ class Optimizer:
 
     @property
     def _letters(self) -> tuple[str, ...]:
-        return tuple(type(self._rule()).SLOTS)
+        return kernel.SLOTS[type(self._rule())]
 
     @property
     def _decay(self) -> float:

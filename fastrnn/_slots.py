@@ -41,7 +41,7 @@ def read(state: Mapping[str, Array], letters: Sequence[str]) -> dict[str, Slots]
             raise ValueError(f"state: unexpected {key!r}")
     loaded = {}
     for name in names:
-        arrays = []
+        arrays: list[Array] = []
         for letter in letters:
             key = f"{name}/{letter}"
             if key not in state:

@@ -88,9 +88,9 @@ def keep_factors(context, p, key, counter, threshold, factor):  # type: ignore[n
 class Dropout(NamedTuple):
     """Arguments of `apply`."""
 
-    count: int
-    x: Floats  # (count,)
-    y: Floats  # (count,) written; may be x
+    size: int
+    x: Floats  # (size,)
+    y: Floats  # (size,) written; may be x
     key: int  # 64 bits
     threshold: int  # of 2**32 equally likely words, those below drop their number
     factor: float  # of the numbers that are kept
@@ -107,15 +107,15 @@ def apply(cell, args, worker, workers):  # type: ignore[no-untyped-def]
     s = args[0]
     lane = lanes(s.x)
     half = BLOCK // 2
-    blocks = (s.count + BLOCK - 1) // BLOCK
+    blocks = (s.size + BLOCK - 1) // BLOCK
     for block in range(blocks * worker // workers, blocks * (worker + 1) // workers):
         for v in range(0, half, lane):
             i = block * BLOCK + v
-            if i < s.count:
+            if i < s.size:
                 first, second = keep_factors(s.x, s.key, block * half + v, s.threshold, s.factor)
-                x = load_edge(s.x + i, s.count - i)
-                store_edge(s.y + i, x * first, s.count - i)
+                x = load_edge(s.x + i, s.size - i)
+                store_edge(s.y + i, x * first, s.size - i)
                 i += half
-                if i < s.count:
-                    x = load_edge(s.x + i, s.count - i)
-                    store_edge(s.y + i, x * second, s.count - i)
+                if i < s.size:
+                    x = load_edge(s.x + i, s.size - i)
+                    store_edge(s.y + i, x * second, s.size - i)

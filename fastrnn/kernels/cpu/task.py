@@ -1,9 +1,9 @@
-"""Running kernels: arguments by address, one parallel region for the whole package.
+"""Tasks: kernels that several workers run side by side, with arguments by address.
 
 A task is a kernel `body(cell, args, worker, workers)`; `cell` and `args` are NamedTuples.  It is
-compiled once for each type of cell and number format and then called through its machine
-address by one tiny parallel loop: compiling a parallel loop costs Numba a second or more, and
-so only `_launch` is one.  The annotations of `args` say what a field is in the kernel:
+compiled once for each type of cell and number format, and the thread pool calls it through its
+machine address: a parallel loop of Numba's own costs a second or more to compile, each.  The
+annotations of `args` say what a field is in the kernel:
 
 | annotation | given | in the kernel |
 |---|---|---|
@@ -17,29 +17,23 @@ so only `_launch` is one.  The annotations of `args` say what a field is in the 
 
 from __future__ import annotations
 
-import ctypes
-import os
 import struct
-import threading
 from collections.abc import Callable
 from functools import cache
 from typing import Any, NamedTuple, NewType, get_type_hints
 
-import numba
 import numpy as np
-from llvmlite import ir
-from numba import prange, types
-from numba.extending import intrinsic
-from numba.np.ufunc.parallel import get_num_threads, set_num_threads
+from numba import types
 
-from fastrnn._jit import kernel, parallel
+from fastrnn._jit import kernel, machine_address
+from fastrnn.kernels.cpu import pool
+from fastrnn.kernels.cpu.threads import usable_processors
 
 Floats = NewType("Floats", object)
 Doubles = NewType("Doubles", object)
 Ints = NewType("Ints", object)
 Ids = NewType("Ids", object)
 
-_INT64 = ir.IntType(64)
 _NUMBA_FLOATS = {np.dtype(np.float32): types.float32, np.dtype(np.float64): types.float64}
 
 
@@ -79,7 +73,9 @@ class Task:
         address = self._addresses.get(key)
         if address is None:
             address = self._addresses[key] = self._compile(cell, layout.numba_type(dtype))
-        _run(address, np.array(cell, np.float64), np.frombuffer(packed, np.int64), workers)
+        constants, fields = np.array(cell, np.float64), np.frombuffer(packed, np.int64)
+        threads = min(workers, usable_processors())
+        pool.run(address, _address(constants), _address(fields), workers, threads)
 
     def _compile(self, cell: Any, args_type: types.Type) -> int:
         """Return the machine address of the kernel for these types."""
@@ -87,10 +83,7 @@ class Task:
         signature = types.void(
             types.CPointer(cell_type), types.CPointer(args_type), types.intp, types.intp
         )
-        self._body.compile(signature)
-        compiled = self._body.get_compile_result(signature)
-        name = compiled.fndesc.llvm_cfunc_wrapper_name
-        return int(compiled.library.get_pointer_to_function(name))
+        return machine_address(self._body, signature)
 
 
 def task(body: Callable[..., None]) -> Task:
@@ -146,60 +139,5 @@ class _Layout:
 _layout = cache(_Layout)
 
 
-@intrinsic
-def _call(context, address, cell, args, worker, workers):  # type: ignore[no-untyped-def]
-    """Call the task at machine address `address`."""
-
-    def generate(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
-        function = ir.FunctionType(ir.VoidType(), [_INT64] * 4).as_pointer()
-        builder.call(builder.inttoptr(args[0], function), args[1:])
-        return context.get_dummy_value()
-
-    return types.void(*[types.intp] * 5), generate
-
-
-@parallel
-def _launch(address, cell, args, workers, threads):  # type: ignore[no-untyped-def]
-    """Call the task for each worker, on `threads` threads."""
-    before = get_num_threads()
-    set_num_threads(threads)
-    for worker in prange(workers):
-        _call(address, cell, args, worker, workers)
-    set_num_threads(before)
-
-
-_serial_call = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 4)
-
-# The workqueue layer aborts the process when two Python threads enter it at once.
-_one_at_a_time = threading.Lock()
-_threads_started = False
-_forked_with_threads = False
-
-
-def _after_fork() -> None:
-    """In a forked child the threads of the parent are gone, and GNU OpenMP kills it at a launch."""
-    global _forked_with_threads, _one_at_a_time
-    _forked_with_threads = _threads_started
-    _one_at_a_time = threading.Lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
-
-
-def _run(address: int, cell: Any, args: Any, workers: int) -> None:
-    """Call the task for each worker: in parallel where that is possible, else in turn."""
-    global _threads_started
-    cell_address = cell.__array_interface__["data"][0]
-    args_address = args.__array_interface__["data"][0]
-    threads = min(workers, numba.config.NUMBA_NUM_THREADS)
-    if threads == 1 or _forked_with_threads:
-        call = _serial_call(address)
-        for worker in range(workers):
-            call(cell_address, args_address, worker, workers)
-    elif _threads_started and numba.threading_layer() != "workqueue":
-        _launch(address, cell_address, args_address, workers, threads)
-    else:
-        with _one_at_a_time:
-            _launch(address, cell_address, args_address, workers, threads)
-            _threads_started = True
+def _address(array: Any) -> int:
+    return int(array.__array_interface__["data"][0])

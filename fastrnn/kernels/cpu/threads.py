@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from functools import cache
 from pathlib import Path, PurePosixPath
 
 #: Numbers that keep one worker busy for longer than it takes to wake another.
@@ -30,7 +31,7 @@ def get_num_threads() -> int:
     """
     global _number
     if _number is None:
-        _number = _from_environment(_OVERRIDE) or _usable_processors()
+        _number = _from_environment(_OVERRIDE) or usable_processors()
     return _number
 
 
@@ -64,12 +65,14 @@ def _from_environment(name: str) -> int | None:
     text = os.environ.get(name, "").strip()
     if not text:
         return None
-    if not (text.isdecimal() and int(text) >= 1):
+    if not (text.isascii() and text.isdecimal() and int(text) >= 1):
         raise ValueError(f"{name}: expected a whole number of at least 1, got {text!r}")
     return int(text)
 
 
-def _usable_processors() -> int:
+@cache
+def usable_processors() -> int:
+    """Return how many processors this process may use, for as long as it runs."""
     limits = [_affinity(), _quota(), _from_environment("NUMBA_NUM_THREADS")]
     return min(limit for limit in limits if limit is not None)
 

@@ -2,8 +2,8 @@
 
 A rule is a NamedTuple class, like a cell: its fields are its run-time constants, and it has
 
-    SLOTS               letters of the running averages that it keeps of each parameter
     advance(rule, p, g, slots)
+        slots   the running averages that it keeps of the parameter; `SLOTS` names them
         Returns (p, slots): the parameter and its averages after the step with gradient g.
 
 `decay` is the share that a parameter loses before the step (decoupled weight decay; Loshchilov
@@ -43,8 +43,6 @@ class Descent(NamedTuple):
     rate: float
     decay: float
 
-    SLOTS = ()
-
     def advance(rule: Any, p: Any, g: Any, slots: Any) -> Any:  # noqa: N805
         """One step: see the module's docstring."""
         return p - rule.decay * p - rule.rate * g, slots
@@ -56,8 +54,6 @@ class Momentum(NamedTuple):
     rate: float
     decay: float
     momentum: float
-
-    SLOTS = ("m",)
 
     def advance(rule: Any, p: Any, g: Any, slots: Any) -> Any:  # noqa: N805
         """One step: see the module's docstring."""
@@ -72,8 +68,6 @@ class Nesterov(NamedTuple):
     decay: float
     momentum: float
 
-    SLOTS = ("m",)
-
     def advance(rule: Any, p: Any, g: Any, slots: Any) -> Any:  # noqa: N805
         """One step: see the module's docstring."""
         m = rule.momentum * slots[0] - rule.rate * g
@@ -87,8 +81,6 @@ class RMSprop(NamedTuple):
     decay: float
     rho: float
     epsilon: float
-
-    SLOTS = ("v",)
 
     def advance(rule: Any, p: Any, g: Any, slots: Any) -> Any:  # noqa: N805
         """One step: see the module's docstring."""
@@ -109,14 +101,22 @@ class Adam(NamedTuple):
     beta_2: float
     epsilon: float
 
-    SLOTS = ("m", "v")
-
     def advance(rule: Any, p: Any, g: Any, slots: Any) -> Any:  # noqa: N805
         """One step: see the module's docstring."""
         m, v = slots
         m = m + (g - m) * (1.0 - rule.beta_1)
         v = v + (g * g - v) * (1.0 - rule.beta_2)
         return p - rule.decay * p - rule.rate * m / (sqrt(v) + rule.epsilon), (m, v)
+
+
+#: Letters of the running averages of each rule: m of gradients, v of their squares.
+SLOTS: dict[type, tuple[str, ...]] = {
+    Descent: (),
+    Momentum: ("m",),
+    Nesterov: ("m",),
+    RMSprop: ("v",),
+    Adam: ("m", "v"),
+}
 
 
 def advance(rule: Any, p: Any, g: Any, slots: Any) -> Any:
@@ -136,7 +136,7 @@ def load_slots(rule: Any, p: Any, stride: int) -> Any:
 
 @overload(load_slots, jit_options=POINTWISE)
 def _overload_load_slots(rule, p, stride):  # type: ignore[no-untyped-def]
-    count = len(rule.instance_class.SLOTS)
+    count = len(SLOTS[rule.instance_class])
     return lambda rule, p, stride: load_tuple(p, stride, count)
 
 
@@ -224,6 +224,7 @@ class Tensors:
     def __init__(self, parameters: Sequence[NDArray[Any]], slots: Sequence[NDArray[Any]]) -> None:
         self.parameters = tuple(parameters)
         self._slots = tuple(slots)
+        self._gradients: tuple[NDArray[Any], ...] = ()
         self._addresses = np.zeros((len(parameters), 4), np.int64)
         self._addresses[:, 0] = [_address(p) for p in parameters]
         self._addresses[:, 2] = [_address(s) for s in slots]
@@ -244,12 +245,13 @@ class Tensors:
     def set_gradients(
         self, gradients: Iterable[NDArray[Any]], rows: Sequence[NDArray[Any] | None] | None = None
     ) -> None:
-        """Point at the gradients of the next step, of the shapes and dtype of the parameters.
+        """Hold the gradients until the next step, of the shapes and dtype of the parameters.
 
-        The caller keeps them alive.  `rows` names, for each parameter, the sorted unique rows
+        `rows` names, for each parameter, the sorted unique rows
         outside of which its gradient is zero and the step may be left out; None for all rows.
         """
-        self._addresses[:, 1] = [_address(g) for g in gradients]
+        self._gradients = tuple(gradients)
+        self._addresses[:, 1] = [_address(g) for g in self._gradients]
         pieces = self._all_pieces if rows is None else self._pieces_of(rows)
         if pieces is not self._pieces or self._workers != workers_over(self._numbers):
             self._pieces = pieces
@@ -272,7 +274,10 @@ class Tensors:
         """Return the sum of squares (tensors,) of each gradient, in float64."""
         square_sum(None, self._arguments(None, 0.0), self._workers)
         tensors = self._pieces[:, 0]
-        return np.bincount(tensors, weights=self._sums, minlength=len(self.parameters))
+        sums: NDArray[np.float64] = np.bincount(
+            tensors, weights=self._sums, minlength=len(self.parameters)
+        ).astype(np.float64)
+        return sums
 
     def step(self, rule: Any, scales: NDArray[np.float64], limit: float) -> None:
         """Advance all parameters by `rule`.
@@ -281,11 +286,15 @@ class Tensors:
         limit                the gradients are then cut off here, both ways; inf for not at all
         """
         step(rule, self._arguments(scales, limit), self._workers)
+        self._gradients = ()
 
     def _arguments(self, scales: Any, limit: float) -> Update:
         like: Any = self.parameters[0]
-        tables: Any = (self._addresses, self._pieces, self._splits, self._sums)
-        return Update(like, *tables, scales, limit)
+        addresses: Any = self._addresses
+        pieces: Any = self._pieces
+        splits: Any = self._splits
+        sums: Any = self._sums
+        return Update(like, addresses, pieces, splits, sums, scales, limit)
 
 
 def _cut(sizes: Sequence[int]) -> NDArray[np.int64]:
