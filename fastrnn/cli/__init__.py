@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from fastrnn import __version__
 from fastrnn.cli import generate, info, train
 from fastrnn.cli.error import CommandError, describe
-from fastrnn.cli.version import version
 
 COMMANDS = {
     "train": (train, "train a character model on text"),
@@ -63,7 +63,7 @@ class _Parser(argparse.ArgumentParser):
 
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="fastrnn", description="Recurrent networks on CPUs.", allow_abbrev=False)
-    parser.add_argument("--version", action="version", version=f"fastrnn {version()}")
+    parser.add_argument("--version", action="version", version=f"fastrnn {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, (module, text) in COMMANDS.items():
         command = commands.add_parser(

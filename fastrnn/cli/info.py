@@ -4,7 +4,7 @@ import argparse
 import platform
 from importlib import metadata
 
-from fastrnn.cli.version import version
+import fastrnn
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -13,7 +13,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the facts; return the exit status."""
-    import fastrnn
     from fastrnn.kernels.cpu import machine
 
     facts = machine.describe()
@@ -32,7 +31,7 @@ def versions() -> list[tuple[str, str]]:
     """Return the versions that decide the results."""
     packages = ("numpy", "numba", "llvmlite", "safetensors")
     return [
-        ("fastrnn", version()),
+        ("fastrnn", fastrnn.__version__),
         ("python", platform.python_version()),
         *((name, metadata.version(name)) for name in packages),
     ]

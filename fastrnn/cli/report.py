@@ -52,10 +52,9 @@ def _xz(encoded: bytes) -> bytes:
 
 
 def print_sample(console: Console, sample: str) -> None:
-    """Print generated text between two rules."""
+    """Print generated text below a rule."""
     console.rule(Text("sample"), align="left", style="dim")
     console.print(Text(_printable(sample)), soft_wrap=True)
-    console.rule(style="dim")
 
 
 def print_figures(console: Console, position: Position, compressed: dict[str, float]) -> None:

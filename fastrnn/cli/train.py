@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_options(parser)
     parser.add_argument(
         "--threads",
-        type=Limits(int, 1, 4096).parse,
+        type=Limits(int, 1, 1024).parse,
         metavar="N",
         help="threads to use; their number does not change the result (default: all)",
     )

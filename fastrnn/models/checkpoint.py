@@ -13,6 +13,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -143,13 +144,14 @@ def _write_file(path: Path, content: bytes) -> None:
 def replace(path: Path, content: bytes) -> None:
     """Put `content` at `path`, so that at any instant the old or the new file is there."""
     temporary = path.with_name(TEMPORARY + path.name)
-    temporary.unlink(missing_ok=True)
     try:
+        temporary.unlink(missing_ok=True)
         _write_file(temporary, content)
         temporary.replace(path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
-        error.filename = str(path)
+        with suppress(OSError):
+            temporary.unlink()
+        error.filename = str(path)  # the user knows of no temporary one
         raise
     sync_folder(path.parent)
 

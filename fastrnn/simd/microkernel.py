@@ -8,13 +8,15 @@ through any two strides, so activations, transposed activations and gate panels 
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any, NamedTuple
 
+import llvmlite.binding as llvm
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from fastrnn._jit import part
+from fastrnn._jit import kernel, machine_address
 from fastrnn.simd.target import tile
 from fastrnn.simd.vector import call, native, splat
 
@@ -37,7 +39,10 @@ class Left(NamedTuple):
 
 
 @intrinsic
-def _multiply_tile(context, rows, vectors, a, panel, stride, c0, c0_row, c, c_row):  # type: ignore[no-untyped-def]
+def _multiply_tile(  # type: ignore[no-untyped-def]
+    context, rows, vectors, start, row, step, depth, blocks, block,
+    panel, stride, c0, c0_row, c, c_row,
+):  # fmt: skip
     """`multiply` for every size of tile: a switch over straight-line code for each."""
     vector = native(panel.dtype)
     largest = tile(panel.dtype)
@@ -45,12 +50,10 @@ def _multiply_tile(context, rows, vectors, a, panel, stride, c0, c0_row, c, c_ro
     bytes_aligned = int(vector.dtype.bitwidth) // 8
 
     def generate(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
-        rows, vectors, a, panel, stride, c0, c0_row, c, c_row = args
-        builder.function.attributes.add("noinline")
-        # In the order of Left's fields.
-        start, a_row, a_step, depth, blocks, a_block = (
-            builder.extract_value(a, field) for field in range(6)
-        )
+        (
+            rows, vectors, start, a_row, a_step, depth, blocks, a_block,
+            panel, stride, c0, c0_row, c, c_row,
+        ) = args  # fmt: skip
 
         def at(base: ir.Value, *offsets: ir.Value) -> ir.Value:
             for offset in offsets:
@@ -141,14 +144,39 @@ def _multiply_tile(context, rows, vectors, a, panel, stride, c0, c0_row, c, c_ro
         builder.position_at_end(finished)
         return context.get_dummy_value()
 
-    signature = types.void(
-        types.intp, types.intp, a, panel, types.intp, c0, types.intp, c, types.intp
+    n = types.intp
+    return types.void(n, n, start, n, n, n, n, n, panel, n, c0, n, c, n), generate
+
+
+@kernel
+def _multiply(  # type: ignore[no-untyped-def]
+    rows, vectors, start, row, step, depth, blocks, block, panel, stride, c0, c0_row, c, c_row
+):
+    """`multiply` with the fields of Left one by one."""
+    _multiply_tile(
+        rows, vectors, start, row, step, depth, blocks, block, panel, stride, c0, c0_row, c, c_row
     )
-    return signature, generate
 
 
-@part
-def multiply(rows, vectors, a, panel, stride, c0, c0_row, c, c_row):  # type: ignore[no-untyped-def]
+def _symbol(dtype: types.Float) -> str:
+    return f"fastrnn_multiply_{dtype}"
+
+
+@cache
+def load(dtype: types.Float) -> None:
+    """Compile the micro-kernel for `dtype` and make it known to the kernels that call it.
+
+    They are linked to it by name: each has some twenty sizes of tile, half a second of
+    compilation, which would otherwise be part of every kernel.
+    """
+    p = types.CPointer(dtype)
+    n = types.intp
+    signature = types.void(n, n, p, n, n, n, n, n, p, n, p, n, p, n)
+    llvm.add_symbol(_symbol(dtype), machine_address(_multiply, signature))
+
+
+@intrinsic
+def multiply(context, rows, vectors, a, panel, stride, c0, c0_row, c, c_row):  # type: ignore[no-untyped-def]
     """Compute one tile: C = C0 + A P.
 
     rows, vectors   size of the tile, 1..tile_rows and 1..tile_vectors; any other does nothing
@@ -157,4 +185,18 @@ def multiply(rows, vectors, a, panel, stride, c0, c0_row, c, c_row):  # type: ig
     c0, c0_row      what to start from; row stride 0 for a bias, c0 == c to accumulate
     c, c_row        written
     """
-    _multiply_tile(rows, vectors, a, panel, stride, c0, c0_row, c, c_row)
+
+    def generate(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
+        rows, vectors, a, *rest = args
+        left = [builder.extract_value(a, field) for field in range(len(Left._fields))]
+        values = [rows, vectors, *left, *rest]
+        name = _symbol(panel.dtype)
+        function = builder.module.globals.get(name)
+        if function is None:
+            shape = ir.FunctionType(ir.VoidType(), [value.type for value in values])
+            function = ir.Function(builder.module, shape, name)
+        builder.call(function, values)
+        return context.get_dummy_value()
+
+    n = types.intp
+    return types.void(n, n, a, panel, n, c0, n, c, n), generate

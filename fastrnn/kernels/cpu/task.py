@@ -28,6 +28,7 @@ from numba import types
 from fastrnn._jit import kernel, machine_address
 from fastrnn.kernels.cpu import pool
 from fastrnn.kernels.cpu.threads import usable_processors
+from fastrnn.simd import microkernel
 
 Floats = NewType("Floats", object)
 Doubles = NewType("Doubles", object)
@@ -72,6 +73,7 @@ class Task:
         key = (type(cell), layout, dtype)
         address = self._addresses.get(key)
         if address is None:
+            microkernel.load(_NUMBA_FLOATS[dtype])
             address = self._addresses[key] = self._compile(cell, layout.numba_type(dtype))
         constants, fields = np.array(cell, np.float64), np.frombuffer(packed, np.int64)
         threads = min(workers, usable_processors())
