@@ -41,9 +41,10 @@ _OPTIONS: dict[str, Any] = {
 POINTWISE: dict[str, Any] = {**_OPTIONS, "forceinline": True, "no_cfunc_wrapper": True}
 
 
-def kernel(function: Callable[..., Any]) -> Any:
-    """Compile a loop over raw memory; the machine code is cached on disk."""
-    return _cached(njit(**_OPTIONS)(function))
+def kernel(function: Callable[..., Any], *, is_cached: bool = True) -> Any:
+    """Compile a loop over raw memory; the machine code is cached on disk if `is_cached`."""
+    compiled = njit(**_OPTIONS)(function)
+    return _cached(compiled) if is_cached else compiled
 
 
 def pointwise(function: Callable[..., Any]) -> Any:
@@ -97,6 +98,11 @@ def _stamp() -> str:
         for path in sorted(_PACKAGE.glob(pattern)):
             digest.update(str(path.relative_to(_PACKAGE)).encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()
+
+
+def is_stamped(kind: type) -> bool:
+    """Return whether the stamp covers the source of a class: whether it is the package's own."""
+    return kind.__module__.startswith(f"{__package__}.")
 
 
 class _Locator(caching._CacheLocator):  # type: ignore[misc]

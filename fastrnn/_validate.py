@@ -26,9 +26,10 @@ def float_array(name: str, value: Any, shape: Sequence[int | str]) -> NDArray[An
     """Return `value` as an array of float32 or float64 numbers with the given shape.
 
     A letter in `shape` stands for any length of at least 1.  Integers and Python numbers become
-    float32; nothing else is converted.
+    float32; nothing else is converted.  Numbers at odd addresses, such as a field of packed
+    records, are copied: kernels count strides in numbers.
     """
-    array = np.asarray(value)
+    array = _as_array(name, value)
     if array.dtype.kind in "biu" or (
         array.dtype == np.float64 and not hasattr(value, "__array__")
     ):
@@ -36,7 +37,7 @@ def float_array(name: str, value: Any, shape: Sequence[int | str]) -> NDArray[An
     wanted = "(" + ", ".join(map(str, shape)) + ("," if len(shape) == 1 else "") + ")"
     if array.dtype not in FLOATS or not _fits(array.shape, shape):
         raise ValueError(f"{name}: expected {wanted} float32 or float64, got {describe(array)}")
-    return array
+    return array if array.flags.aligned else array.copy()
 
 
 def same_dtype(name: str, array: NDArray[Any], other: str, dtype: np.dtype[Any]) -> NDArray[Any]:
@@ -47,8 +48,11 @@ def same_dtype(name: str, array: NDArray[Any], other: str, dtype: np.dtype[Any])
 
 
 def ids_array(name: str, value: Any, shape: Sequence[int | str], limit: int) -> NDArray[np.int32]:
-    """Return `value` as int32 indices in 0..limit-1 with the given shape."""
-    array = np.asarray(value)
+    """Return `value` as int32 indices in 0..limit-1 with the given shape.
+
+    They are a copy: what the caller does to `value` later cannot send a kernel out of bounds.
+    """
+    array = _as_array(name, value)
     wanted = "(" + ", ".join(map(str, shape)) + ("," if len(shape) == 1 else "") + ")"
     if array.dtype.kind not in "iu" or not _fits(array.shape, shape):
         raise ValueError(f"{name}: expected {wanted} integers, got {describe(array)}")
@@ -56,12 +60,12 @@ def ids_array(name: str, value: Any, shape: Sequence[int | str], limit: int) -> 
     if low < 0 or high >= limit:
         wrong = low if low < 0 else high
         raise ValueError(f"{name}: expected indices in 0..{limit - 1}, got {wrong}")
-    return array.astype(np.int32, copy=False)
+    return array.astype(np.int32)
 
 
 def lengths_array(value: Any, T: int, B: int) -> NDArray[np.int64]:
     """Return `lengths` as (B,) int64 in 0..T."""
-    array = np.asarray(value)
+    array = _as_array("lengths", value)
     expected = f"lengths: expected ({B},) integers in 0..{T}"
     if array.dtype.kind not in "iu" or array.shape != (B,):
         raise ValueError(f"{expected}, got {describe(array)}")
@@ -69,6 +73,13 @@ def lengths_array(value: Any, T: int, B: int) -> NDArray[np.int64]:
     if low < 0 or high > T:
         raise ValueError(f"{expected}, got {low if low < 0 else high}")
     return array.astype(np.int64)
+
+
+def _as_array(name: str, value: Any) -> NDArray[Any]:
+    try:
+        return np.asarray(value)
+    except ValueError as error:  # sequences of unequal lengths within a sequence
+        raise ValueError(f"{name}: expected an array, got {describe(value)}") from error
 
 
 def _fits(shape: tuple[int, ...], wanted: Sequence[int | str]) -> bool:

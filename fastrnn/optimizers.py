@@ -32,6 +32,7 @@ class SGD(Optimizer):
 
     Examples
     --------
+    >>> import numpy as np
     >>> w = {"w": np.ones(2, np.float32)}
     >>> SGD(0.5).update(w, {"w": np.array([0.0, 1.0], np.float32)})
     1.0

@@ -20,7 +20,7 @@ def run(arguments: argparse.Namespace) -> int:
     rows = [(name.replace("_", " "), str(value)) for name, value in facts.items()]
     place = next((i for i, (name, _) in enumerate(rows) if name == "cache folder"), len(rows))
     rows.insert(place, ("arithmetic peak", f"{peak:,.0f} GFLOP/s measured in float32"))
-    rows += versions()
+    rows += [(name, value) for name, value in versions() if name not in facts]
     width = max(len(name) for name, _ in rows)
     for name, value in rows:
         print(f"{name:{width}}  {value}")

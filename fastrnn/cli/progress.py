@@ -20,9 +20,7 @@ from fastrnn.cli.training import Reporter, Trainer
 PLAIN_SECONDS = 5.0
 SPEED_SECONDS = 10.0
 
-_COMPILING = (
-    "Compiling the kernels: the first run on a machine takes longer, later ones reuse them."
-)
+_COMPILING = "Loading the kernels; the first run on a machine compiles them."
 _STOPPING = "Stopping: the current step ends and is saved. Once more leaves at once."
 
 

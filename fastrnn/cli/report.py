@@ -97,15 +97,18 @@ def draw_curves(path: Path, position: Position, compressed: dict[str, float]) ->
         markersize=4,
         label="validation",
     )
+    highest = max(compressed.values(), default=0.0)
     for name, bits in compressed.items():
+        above = bits == highest  # the two are often close: a label on either side
         axes.axhline(bits, color="black", linewidth=0.8, linestyle=":")
         axes.annotate(
             name,
             (1.0, bits),
             xycoords=("axes fraction", "data"),
-            xytext=(-4, 2),
+            xytext=(-4, 2 if above else -2),
             textcoords="offset points",
             ha="right",
+            va="bottom" if above else "top",
             fontsize="small",
         )
     axes.set_xlabel("step")

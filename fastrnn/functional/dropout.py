@@ -53,6 +53,7 @@ def dropout(
 
     Examples
     --------
+    >>> import numpy as np
     >>> y, backward = dropout(np.ones((2, 3), np.float32), 0.5, key=(1, 0, 0))
     >>> bool(np.array_equal(y, backward(np.ones((2, 3), np.float32))))
     True

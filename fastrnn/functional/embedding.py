@@ -47,6 +47,7 @@ def embedding(ids: ArrayLike, E: Array) -> tuple[Array, Callable[[Array], Array]
 
     Examples
     --------
+    >>> import numpy as np
     >>> y, backward = embedding([[2, 0], [2, 2]], np.eye(3, dtype=np.float32))
     >>> y.shape
     (2, 2, 3)

@@ -116,6 +116,8 @@ def view(array: Array, steps: Steps, reverse: bool) -> StepView:
     if reverse:
         array = array[::-1]
     time, batch, _ = (stride // array.itemsize for stride in array.strides)
+    if steps.B == 1:
+        batch = time  # nothing moves along it, and so all rows are evenly spaced
     return StepView(array, _multiples(steps.T, time), batch)
 
 

@@ -6,6 +6,7 @@ here is handed out again as it is.  An array owns its memory until it and all it
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import defaultdict
 from typing import Any
@@ -19,6 +20,16 @@ _KEPT_BYTES = 1 << 30
 _free: defaultdict[int, list[NDArray[np.uint8]]] = defaultdict(list)
 _kept = 0
 _lock = threading.RLock()
+
+
+def _after_fork() -> None:
+    """In a forked child nobody is left to give the lock back."""
+    global _lock
+    _lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 class _Block:

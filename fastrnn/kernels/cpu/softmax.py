@@ -44,7 +44,7 @@ class CrossEntropy(NamedTuple):
 
 @pointwise
 def _keep_first(x, count, other):  # type: ignore[no-untyped-def]
-    """The first `count` lanes of `x`, and `other` in the lanes beyond."""
+    """Return the first `count` lanes of `x`, and `other` in the lanes beyond."""
     return where_less(lane_numbers(x), count, x, other)
 
 

@@ -52,6 +52,7 @@ class Task:
         self.__doc__ = body.__doc__
         self.__name__ = body.__name__
         self._body = kernel(body)
+        self._uncached: list[Any] = []  # kept: machine code goes with its last reference
         self._addresses: dict[tuple[type, type, np.dtype[Any]], int] = {}
 
     def __call__(self, cell: Any, args: Any, workers: int) -> None:

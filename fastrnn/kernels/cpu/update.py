@@ -27,7 +27,14 @@ from numpy.typing import NDArray
 from fastrnn._jit import POINTWISE
 from fastrnn.kernels.cpu.task import Doubles, Floats, Ints, task
 from fastrnn.kernels.cpu.threads import workers_over
-from fastrnn.simd.memory import lanes, load_edge, load_tuple, store_edge, store_tuple
+from fastrnn.simd.memory import (
+    broadcast,
+    lanes,
+    load_edge,
+    load_tuple,
+    store_edge,
+    store_tuple,
+)
 from fastrnn.simd.vector import double, lane_sum, maximum, minimum, sqrt
 
 #: Numbers in a piece: a multiple of every vector's lanes.
@@ -197,12 +204,16 @@ def square_sum(cell, args, worker, workers):  # type: ignore[no-untyped-def]
     for piece in range(s.splits[worker], s.splits[worker + 1]):
         tensor, first, count = s.pieces[3 * piece], s.pieces[3 * piece + 1], s.pieces[3 * piece + 2]
         gradient = _at(s.like, s.addresses[4 * tensor + 1]) + first
-        g = double(load_edge(gradient, count))
-        total = g * g
-        for i in range(lanes(s.like), count, lanes(s.like)):
+        # Two sums, so that one addition need not wait for another.
+        even = odd = double(broadcast(s.like, 0.0))
+        for i in range(0, count, 2 * lanes(s.like)):
             g = double(load_edge(gradient + i, count - i))
-            total = total + g * g
-        s.sums[piece] = lane_sum(total)
+            even = even + g * g
+            i += lanes(s.like)
+            if i < count:
+                g = double(load_edge(gradient + i, count - i))
+                odd = odd + g * g
+        s.sums[piece] = lane_sum(even + odd)
 
 
 def allocate_slots(size: int, count: int, dtype: np.dtype[Any]) -> NDArray[Any]:

@@ -1,0 +1,122 @@
+"""Random recurrent problems, run by the engine and by the reference, and their comparison."""
+
+from typing import NamedTuple
+
+import numpy as np
+from tolerances import (
+    FLOAT32_GRADIENT,
+    FLOAT32_OUTPUT,
+    FLOAT64_GRADIENT,
+    FLOAT64_OUTPUT,
+    assert_close,
+)
+
+from fastrnn import functional, reference
+
+OUTPUT = {np.dtype(np.float32): FLOAT32_OUTPUT, np.dtype(np.float64): FLOAT64_OUTPUT}
+GRADIENT = {np.dtype(np.float32): FLOAT32_GRADIENT, np.dtype(np.float64): FLOAT64_GRADIENT}
+
+
+class Problem(NamedTuple):
+    """Inputs of `functional.rnn`, and cotangents for all that it returns."""
+
+    x: np.ndarray
+    W: np.ndarray
+    R: np.ndarray
+    b: np.ndarray | None
+    state: tuple | None
+    dy: np.ndarray | None
+    dstate: tuple | None
+
+
+class Results(NamedTuple):
+    """Everything that comes out of a forward and a backward run."""
+
+    y: np.ndarray
+    state: tuple
+    dx: np.ndarray | None
+    dW: np.ndarray
+    dR: np.ndarray
+    db: np.ndarray | None
+    dstate: tuple
+
+
+def random_problem(rng, cell, T, B, I, H, dtype):
+    """A problem of the given sizes; weights are scaled so that no gate is always saturated."""
+    G = len(reference.CELLS[cell].GATES)
+    states = reference.CELLS[cell].STATES
+
+    def numbers(*shape, scale=1.0):
+        return (rng.standard_normal(shape) * scale).astype(dtype)
+
+    return Problem(
+        x=numbers(T, B, I),
+        W=numbers(I, G * H, scale=I**-0.5),
+        R=numbers(H, G * H, scale=H**-0.5),
+        b=numbers(G * H),
+        state=tuple(numbers(B, H) for _ in states),
+        dy=numbers(T, B, H),
+        dstate=tuple(numbers(B, H) for _ in states),
+    )
+
+
+def run(cell, problem, **options):
+    """Results of the engine."""
+    x, W, R, b, state, dy, dstate = problem
+    y, final, backward = functional.rnn(cell, x, W, R, b, state, **options)
+    y = y.copy()
+    return Results(y, final, *backward(dy, dstate))
+
+
+def reference_run(cell, problem, lengths=None, reverse=False):
+    """Results of the reference; a missing array is zero, and so is the gradient of no bias."""
+    x, W, R, b, state, dy, dstate = problem
+    T, B, _ = x.shape
+    H = len(R)
+    module = reference.CELLS[cell]
+    states = [None] * len(module.STATES)
+    whole = [
+        [np.zeros((B, H)) if s is None else s for s in given or states] for given in (state, dstate)
+    ]
+    steps = np.arange(T)[:, None].repeat(B, axis=1)
+    if reverse:
+        ends = np.full(B, T) if lengths is None else np.asarray(lengths)
+        # Each sequence is turned around within its length; its padding stays.
+        steps = np.where(steps < ends, ends - 1 - steps, steps)
+    turn = (steps, np.arange(B))
+    y, final, saved = module.forward(
+        x[turn], W, R, np.zeros(R.shape[1]) if b is None else b, tuple(whole[0]), lengths
+    )
+    gradients = module.backward(saved, np.zeros_like(y) if dy is None else dy[turn], whole[1])
+    db = None if b is None else gradients.b
+    dx = gradients.x[turn]
+    return Results(y[turn], final, dx, gradients.W, gradients.R, db, gradients.states)
+
+
+def assert_results_close(actual, desired):
+    """Compare two `Results` within the tolerance of the first one's dtype."""
+    output, gradient = OUTPUT[actual.y.dtype], GRADIENT[actual.y.dtype]
+    assert_close(actual.y, desired.y, output, "y")
+    for n, (s, wanted) in enumerate(zip(actual.state, desired.state, strict=True)):
+        assert_close(s, wanted, output, f"state[{n}]")
+    for name in ("dx", "dW", "dR", "db"):
+        ours, wanted = getattr(actual, name), getattr(desired, name)
+        assert (ours is None) == (wanted is None), name
+        if ours is not None:
+            assert_close(ours, wanted, gradient, name)
+    for n, (s, wanted) in enumerate(zip(actual.dstate, desired.dstate, strict=True)):
+        assert_close(s, wanted, gradient, f"dstate[{n}]")
+
+
+def arrays_of(results):
+    """All arrays of `Results` or of a `Problem` in one list."""
+    flat = []
+    for field in results:
+        flat += field if isinstance(field, tuple) else [field]
+    return [array for array in flat if array is not None]
+
+
+def assert_same_bits(actual, desired):
+    """Compare two `Results` bit for bit, NaN equal to NaN."""
+    for ours, wanted in zip(arrays_of(actual), arrays_of(desired), strict=True):
+        np.testing.assert_array_equal(ours, wanted)

@@ -1,0 +1,183 @@
+"""The optimizers' kernels: the reference's numbers, in place, for any number of workers."""
+
+import numpy as np
+import pytest
+from tolerances import FLOAT32_OUTPUT, FLOAT64_GRADIENT, FLOAT64_OUTPUT, assert_close
+
+from fastrnn.kernels.cpu import update
+from fastrnn.reference import update as reference
+
+DTYPES = [np.float32, np.float64]
+OUTPUT = {np.float32: FLOAT32_OUTPUT, np.float64: FLOAT64_OUTPUT}
+SHAPES = [(1,), (3,), (17, 33), (100, 333), (), (0, 4)]
+STEPS = 3
+
+
+def corrected(step):
+    return 0.001 * np.sqrt(1 - 0.999**step) / (1 - 0.9**step)
+
+
+#: By name: the rule of a step, and the reference's step from (p, g, averages, step).
+RULES = {
+    "descent": (
+        lambda step: update.Descent(0.01, 0.0),
+        lambda p, g, averages, step: reference.sgd(p, g, 0 * p)[:1],
+    ),
+    "momentum": (
+        lambda step: update.Momentum(0.01, 0.0, 0.9),
+        lambda p, g, averages, step: reference.sgd(p, g, *averages, momentum=0.9),
+    ),
+    "nesterov": (
+        lambda step: update.Nesterov(0.01, 0.0, 0.9),
+        lambda p, g, averages, step: reference.sgd(p, g, *averages, momentum=0.9, nesterov=True),
+    ),
+    "rmsprop": (
+        lambda step: update.RMSprop(0.001, 0.0, 0.9, 1e-7),
+        lambda p, g, averages, step: reference.rmsprop(p, g, *averages),
+    ),
+    "adam": (
+        lambda step: update.Adam(corrected(step), 0.0, 0.9, 0.999, 1e-7),
+        lambda p, g, averages, step: reference.adam(p, g, *averages, step),
+    ),
+    "adamw": (
+        lambda step: update.Adam(corrected(step), 0.001 * 0.004, 0.9, 0.999, 1e-7),
+        lambda p, g, averages, step: reference.adamw(p, g, *averages, step),
+    ),
+}
+
+
+def slots_for(parameters, rule):
+    count = len(update.SLOTS[type(rule)])
+    return [update.allocate_slots(p.size, count, p.dtype) for p in parameters]
+
+
+def workers(monkeypatch, number):
+    monkeypatch.setattr(update, "workers_over", lambda numbers: number)
+
+
+def walk(rng, name, dtype):
+    """Take some steps with all shapes; return parameters, slots and the gradients taken."""
+    make_rule, _ = RULES[name]
+    parameters = [np.asarray(rng.standard_normal(shape), dtype) for shape in SHAPES]
+    slots = slots_for(parameters, make_rule(1))
+    tensors = update.Tensors(parameters, slots)
+    taken = []
+    for step in range(1, STEPS + 1):
+        gradients = [np.asarray(rng.standard_normal(shape), dtype) for shape in SHAPES]
+        tensors.set_gradients(gradients)
+        tensors.step(make_rule(step), np.ones(len(SHAPES)), np.inf)
+        taken.append(gradients)
+    return parameters, slots, taken
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", RULES)
+def test_steps_match_the_reference(name, dtype):
+    _, step_reference = RULES[name]
+    parameters, slots, taken = walk(np.random.default_rng(1), name, dtype)
+    rng = np.random.default_rng(1)
+    for n, shape in enumerate(SHAPES):
+        p = np.asarray(rng.standard_normal(shape), dtype).astype(np.float64)
+        averages = [np.zeros(shape)] * len(slots[n])
+        for step in range(1, STEPS + 1):
+            p, *averages = step_reference(p, taken[step - 1][n], averages, step)
+        assert_close(parameters[n], p, OUTPUT[dtype], f"p {shape}")
+        for slot, average in zip(slots[n], averages, strict=True):
+            assert_close(slot[: p.size].reshape(shape), average, OUTPUT[dtype], f"slot {shape}")
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", RULES)
+def test_any_number_of_workers_gives_the_same_bits(name, dtype, monkeypatch):
+    workers(monkeypatch, 1)
+    alone = walk(np.random.default_rng(1), name, dtype)
+    for number in (2, 3, 8):
+        workers(monkeypatch, number)
+        shared = walk(np.random.default_rng(1), name, dtype)
+        for one, other in zip(alone[0] + alone[1], shared[0] + shared[1], strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("size", [1, 3, 17, 33, 100])
+def test_neighbours_of_unaligned_tensors_stay(size, dtype):
+    memory, gradient = np.full(size + 40, 7, dtype), np.full(size + 40, np.nan, dtype)
+    parameter, g = memory[1 : size + 1], gradient[1 : size + 1]
+    g[:] = 1
+    rule = update.Adam(0.001, 0.0, 0.9, 0.999, 1e-7)
+    tensors = update.Tensors([parameter], slots_for([parameter], rule))
+    tensors.set_gradients([g])
+    tensors.step(rule, np.ones(1), np.inf)
+    assert (parameter < 7).all()
+    assert memory[0] == 7 and (memory[size + 1 :] == 7).all()
+    np.testing.assert_array_equal(tensors.square_sums(), [size])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", RULES)
+def test_nan_in_a_gradient_reaches_its_own_number_only(name, dtype):
+    p, g = np.ones(100, dtype), np.ones(100, dtype)
+    g[41] = np.nan
+    rule = RULES[name][0](1)
+    slots = slots_for([p], rule)
+    tensors = update.Tensors([p], slots)
+    tensors.set_gradients([g])
+    tensors.step(rule, np.ones(1), 2.0)
+    np.testing.assert_array_equal(np.isnan(p), np.isnan(g))
+    for slot in slots[0]:
+        np.testing.assert_array_equal(np.isnan(slot[:100]), np.isnan(g))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_gradients_are_scaled_each_and_then_cut_off(dtype):
+    first, second = np.zeros(33, dtype), np.zeros(5, dtype)
+    tensors = update.Tensors([first, second], [update.allocate_slots(33, 0, first.dtype)] * 2)
+    gradients = np.linspace(-4, 4, 33).astype(dtype), np.array([1, np.inf, 3, -8, 0.5], dtype)
+    tensors.set_gradients(gradients)
+    tensors.step(update.Descent(1.0, 0.0), np.array([0.5, 2.0]), 1.5)
+    assert_close(first, -np.clip(np.linspace(-2, 2, 33), -1.5, 1.5), OUTPUT[dtype])
+    assert_close(second, -np.array([1.5, 1.5, 1.5, -1.5, 1.0]), OUTPUT[dtype])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_square_sums_are_those_of_float64_for_any_number_of_workers(dtype, rng, monkeypatch):
+    gradients = [np.asarray(rng.standard_normal(shape) * 1e4, dtype) for shape in SHAPES]
+    parameters = [np.zeros_like(g) for g in gradients]
+    desired = np.array([np.sum(g.astype(np.float64) ** 2) for g in gradients])
+    found = []
+    for number in (1, 2, 3, 8):
+        workers(monkeypatch, number)
+        tensors = update.Tensors(parameters, slots_for(parameters, update.Descent(0.1, 0.0)))
+        tensors.set_gradients(gradients)
+        found.append(tensors.square_sums())
+        assert_close(found[-1], desired, FLOAT64_GRADIENT)
+        np.testing.assert_array_equal(found[-1], found[0])
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_square_sums_show_what_is_not_finite(value):
+    gradients = [np.ones(5, np.float32), np.full(9, value, np.float32)]
+    tensors = update.Tensors(gradients, slots_for(gradients, update.Descent(0.1, 0.0)))
+    tensors.set_gradients(gradients)
+    np.testing.assert_array_equal(tensors.square_sums(), [5, value])
+
+
+@pytest.mark.parametrize("number", [1, 2, 3, 8])
+def test_rows_that_are_left_out_are_not_even_read(number, monkeypatch, rng):
+    workers(monkeypatch, number)
+    table, other = np.ones((50, 7), np.float32), np.ones(20, np.float32)
+    rows = np.array([0, 3, 4, 49])
+    gradient = np.full_like(table, np.nan)
+    gradient[rows] = rng.standard_normal((4, 7))
+    tensors = update.Tensors([table, other], slots_for([table, other], update.Descent(0.1, 0.0)))
+    tensors.set_gradients([gradient, np.ones_like(other)], [rows, None])
+    desired = np.sum(gradient[rows].astype(np.float64) ** 2)
+    assert_close(tensors.square_sums(), np.array([desired, 20.0]), FLOAT64_GRADIENT)
+    tensors.step(update.Descent(0.5, 0.0), np.ones(2), np.inf)
+    assert_close(table[rows], 1 - 0.5 * gradient[rows].astype(np.float64), FLOAT32_OUTPUT)
+    assert (np.delete(table, rows, axis=0) == 1).all()
+    assert (other == 0.5).all()
+    # The next step may be on all rows again.
+    tensors.set_gradients([np.ones_like(table), np.ones_like(other)])
+    tensors.step(update.Descent(0.5, 0.0), np.ones(2), np.inf)
+    assert (np.delete(table, rows, axis=0) == 0.5).all()
