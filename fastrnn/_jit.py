@@ -139,7 +139,11 @@ class _Cache(caching.FunctionCache):  # type: ignore[misc]
     _impl_class = _Implementation
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
-        found = super().load_overload(sig, target_context)
+        try:
+            found = super().load_overload(sig, target_context)
+        except Exception:  # whatever unpickling a damaged file may raise
+            self.flush()
+            found = None
         if found is None:
             announce_compilation()
         return found

@@ -22,6 +22,13 @@ def uniform(shape: tuple[int, ...], rng: np.random.Generator, dtype: np.dtype[An
     return rng.uniform(-0.05, 0.05, shape).astype(dtype)
 
 
+def standard_normal(
+    shape: tuple[int, ...], rng: np.random.Generator, dtype: np.dtype[Any]
+) -> Array:
+    """Return numbers of the normal distribution with mean 0 and variance 1."""
+    return rng.standard_normal(shape).astype(dtype)
+
+
 def glorot_uniform(shape: tuple[int, ...], rng: np.random.Generator, dtype: np.dtype[Any]) -> Array:
     """Return numbers uniform in (-l, l), l = sqrt(6 / (rows + columns)).
 
@@ -47,6 +54,7 @@ def orthogonal(shape: tuple[int, ...], rng: np.random.Generator, dtype: np.dtype
 INITIALIZERS: dict[str, Initializer] = {
     "zeros": zeros,
     "uniform": uniform,
+    "standard_normal": standard_normal,
     "glorot_uniform": glorot_uniform,
     "orthogonal": orthogonal,
 }

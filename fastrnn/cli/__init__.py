@@ -1,5 +1,7 @@
 """The command line: `fastrnn train`, `fastrnn generate`, `fastrnn info`."""
 
+from __future__ import annotations
+
 import argparse
 import os
 import sys

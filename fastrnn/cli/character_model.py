@@ -1,5 +1,7 @@
 """The character model of a run folder, and the text that it writes."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 
 import numpy as np

@@ -1,5 +1,7 @@
 """What a command cannot do, said in one line."""
 
+from __future__ import annotations
+
 import errno
 
 

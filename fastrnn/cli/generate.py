@@ -1,5 +1,7 @@
 """`fastrnn generate`: text from a trained character model."""
 
+from __future__ import annotations
+
 import argparse
 import io
 import sys

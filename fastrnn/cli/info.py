@@ -1,5 +1,7 @@
 """`fastrnn info`: what the engine found on this machine, and how fast it is."""
 
+from __future__ import annotations
+
 import argparse
 import platform
 from importlib import metadata

@@ -1,9 +1,11 @@
 """What a training run can be told, with defaults and limits."""
 
+from __future__ import annotations
+
 import argparse
 from collections.abc import Callable
 from dataclasses import MISSING, asdict, dataclass, field, fields
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 SCHEDULES = ("cosine", "linear", "constant")
 
@@ -104,7 +106,7 @@ class Options:
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, values: object) -> Self:
+    def from_dict(cls, values: object) -> Options:
         """Return the options that `to_dict` described.
 
         Raises

@@ -1,8 +1,10 @@
 """Where a training run stands, and what it has seen: everything of it that is not an array."""
 
+from __future__ import annotations
+
 import math
 from dataclasses import asdict, dataclass, field
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 CURVE_POINTS = 512
 
@@ -91,7 +93,7 @@ class Position:
         }
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Self:
+    def from_dict(cls, values: dict[str, Any]) -> Position:
         """Return the position that `to_dict` described.
 
         Raises

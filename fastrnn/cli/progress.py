@@ -1,12 +1,14 @@
 """Showing how training goes: a live line on a terminal, plain lines elsewhere."""
 
+from __future__ import annotations
+
 import math
 import os
 import sys
 import time
 from collections import deque
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -27,7 +29,7 @@ _STOPPING = "Stopping: the current step ends and is saved. Once more leaves at o
 class Display(Reporter, Protocol):
     """A reporter that is open while training runs."""
 
-    def __enter__(self) -> Self: ...
+    def __enter__(self) -> Display: ...
 
     def __exit__(
         self,
@@ -92,7 +94,7 @@ class PlainDisplay:
         self._started = self._printed = time.monotonic()
         self._ready = False
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> PlainDisplay:
         return self
 
     def __exit__(
@@ -104,10 +106,12 @@ class PlainDisplay:
         pass
 
     def compiling(self) -> None:
+        """Show that kernels are loaded."""
         self._started = self._printed = time.monotonic()
         self._print(_COMPILING)
 
     def stepped(self, trainer: Trainer, *, characters: int) -> None:
+        """Print the figures, if the last line is long enough ago."""
         self._speed.add(characters=characters, fraction=trainer.fraction)
         now = time.monotonic()
         if not self._ready:
@@ -118,12 +122,14 @@ class PlainDisplay:
             self._print(f"{_figures(trainer, self._epochs, self._speed)}  {self._speed.left}")
 
     def validating(self) -> None:
-        pass
+        """Print nothing: it takes no longer than a few steps."""
 
     def validated(self, trainer: Trainer, epoch: Epoch, *, best: bool) -> None:
+        """Print the line of the epoch."""
         self._print(_epoch_line(epoch, best=best))
 
     def stopping(self) -> None:
+        """Say on standard error that the run stops."""
         # A print here could meet a half-done one: the signal may come inside it.
         os.write(sys.__stderr__.fileno() if sys.__stderr__ else 2, f"{_STOPPING}\n".encode())
 
@@ -147,7 +153,7 @@ class LiveDisplay:
             console=console, get_renderable=self._render, refresh_per_second=5, transient=True
         )
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> LiveDisplay:
         self._live.start()
         return self
 
@@ -160,21 +166,26 @@ class LiveDisplay:
         self._live.stop()
 
     def compiling(self) -> None:
+        """Show that kernels are loaded."""
         self._line = _COMPILING
 
     def stepped(self, trainer: Trainer, *, characters: int) -> None:
+        """Change the bar and the figures."""
         self._speed.add(characters=characters, fraction=trainer.fraction)
         self._fraction = trainer.fraction
         self._left = self._speed.left
         self._line = _figures(trainer, self._epochs, self._speed)
 
     def validating(self) -> None:
+        """Say so beside the bar."""
         self._left = "validating"
 
     def validated(self, trainer: Trainer, epoch: Epoch, *, best: bool) -> None:
+        """Print the line of the epoch above the bar."""
         self._console.print(Text(_epoch_line(epoch, best=best)))
 
     def stopping(self) -> None:
+        """Say below the bar that the run stops."""
         self._stopping = True
         # A second signal ends the process at once: it must not leave the cursor hidden.
         os.write(self._console.file.fileno(), b"\x1b[?25h")

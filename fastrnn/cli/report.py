@@ -1,5 +1,7 @@
 """What a run says before and after the training: headline, sample, figures, picture."""
 
+from __future__ import annotations
+
 import io
 import shlex
 from collections.abc import Sequence

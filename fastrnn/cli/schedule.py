@@ -1,5 +1,7 @@
 """How the learning rate goes up and down in a run."""
 
+from __future__ import annotations
+
 import math
 
 WARM_UP_STEPS = 100

@@ -1,5 +1,7 @@
 """A training session at the terminal: a new run, or one that goes on."""
 
+from __future__ import annotations
+
 import hashlib
 import io
 import re
@@ -193,7 +195,7 @@ def _report(console: Console, trainer: Trainer, text: str) -> None:
         report.draw_curves(path / "loss.png", trainer.position, compressed)
         rows = [("loss curves", str(path / "loss.png"))]
     except ImportError:
-        rows = [("loss curves", "not drawn, matplotlib is not installed")]
+        rows = [("loss curves", "not drawn without matplotlib: pip install fastrnn[plot]")]
     rows.append(("more text", report.command("generate", path)))
     report.print_headline(console, rows)
 

@@ -3,6 +3,8 @@
 Without a file it learns the English text of Python's own documentation topics.
 """
 
+from __future__ import annotations
+
 import argparse
 from typing import Any
 

@@ -1,5 +1,7 @@
 """The training loop of character models: it prints nothing and tells a reporter."""
 
+from __future__ import annotations
+
 import math
 import time
 from collections.abc import Mapping
@@ -29,13 +31,13 @@ class Reporter(Protocol):
     def compiling(self) -> None:
         """Tell that kernels may be compiled, from here to the first `stepped`."""
 
-    def stepped(self, trainer: "Trainer", *, characters: int) -> None:
+    def stepped(self, trainer: Trainer, *, characters: int) -> None:
         """Tell that a step is done, which learned from so many characters."""
 
     def validating(self) -> None:
         """Tell that a validation begins."""
 
-    def validated(self, trainer: "Trainer", epoch: Epoch, *, best: bool) -> None:
+    def validated(self, trainer: Trainer, epoch: Epoch, *, best: bool) -> None:
         """Tell that a validation is done and saved; `best` if none was better before."""
 
 
@@ -67,8 +69,8 @@ class Trainer:
 
     def __init__(
         self,
-        model: "LanguageModel",
-        optimizer: "Optimizer",
+        model: LanguageModel,
+        optimizer: Optimizer,
         *,
         training: Windows,
         validation: Windows,
@@ -284,7 +286,7 @@ def _state_name(layer: int, index: int) -> str:
     return f"state/{layer}/{index}"
 
 
-def _name_states(state: "State") -> dict[str, NDArray[Any]]:
+def _name_states(state: State) -> dict[str, NDArray[Any]]:
     return {
         _state_name(layer, index): array
         for layer, arrays in enumerate(state)

@@ -54,15 +54,24 @@ class Embedding(Layer):
         Size of the vocabulary.
     output_dim : int
         Length of a vector.
+    embeddings_initializer : str
+        A name out of `fastrnn.initializers.INITIALIZERS`.
     """
 
     def __init__(
-        self, input_dim: int, output_dim: int, *, name: str = "embedding", **options: Any
+        self,
+        input_dim: int,
+        output_dim: int,
+        *,
+        embeddings_initializer: str = "uniform",
+        name: str = "embedding",
+        **options: Any,
     ) -> None:
         super().__init__(name=name, **options)
         self.input_dim = positive("input_dim", input_dim)
         self.output_dim = positive("output_dim", output_dim)
-        self.embeddings = self._add_weight("embeddings", (input_dim, output_dim), "uniform")
+        shape = (input_dim, output_dim)
+        self.embeddings = self._add_weight("embeddings", shape, embeddings_initializer)
 
     def __call__(self, ids: Any) -> Tensor:
         """Return the vectors (..., output_dim) of integer indices (...)."""

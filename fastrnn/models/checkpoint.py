@@ -8,6 +8,8 @@ checkpoint.json         step, progress, SHA-256 sums of the other two
 The sum of checkpoint.json itself is kept by whoever points to the folder.
 """
 
+from __future__ import annotations
+
 import errno
 import hashlib
 import json
@@ -131,6 +133,7 @@ def check_arrays(found: Arrays, expected: Arrays, *, where: str) -> None:
 
 
 def serialise(content: dict[str, Any]) -> bytes:
+    """Return `content` as JSON; NaN, which JSON lacks, is a ValueError."""
     return json.dumps(content, indent=1, allow_nan=False).encode()
 
 
@@ -157,6 +160,7 @@ def replace(path: Path, content: bytes) -> None:
 
 
 def sync_folder(path: Path) -> None:
+    """Put the names in a folder on the disk."""
     if os.name == "nt":
         return  # Windows opens no folders, and its renames are journalled
     folder = os.open(path, os.O_RDONLY)
@@ -170,6 +174,7 @@ def sync_folder(path: Path) -> None:
 
 
 def read_file(path: Path) -> bytes:
+    """Return what is in a file; a CheckpointError says why not."""
     try:
         return path.read_bytes()
     except OSError as error:
@@ -184,6 +189,7 @@ def _read_checked(path: Path, digest: str) -> bytes:
 
 
 def parse(path: Path, content: bytes) -> dict[str, Any]:
+    """Return the JSON object in `content`; a CheckpointError names `path` if it is none."""
     try:
         value = json.loads(content)
     except (ValueError, RecursionError) as error:

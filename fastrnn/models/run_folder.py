@@ -10,13 +10,15 @@ pointer is replaced in the same way, and only then are checkpoints removed that 
 names. So at any instant a pointer names a whole one.
 """
 
+from __future__ import annotations
+
 import os
 import re
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from fastrnn.models.checkpoint import (
     TEMPORARY,
@@ -55,7 +57,7 @@ class RunFolder:
         self._checkpoints = path / "checkpoints"
 
     @classmethod
-    def create(cls, path: str | Path, *, kind: str, settings: dict[str, Any]) -> Self:
+    def create(cls, path: str | Path, *, kind: str, settings: dict[str, Any]) -> RunFolder:
         """Make the folder `path`, which must be empty or absent, and its run.json.
 
         Raises
@@ -84,7 +86,7 @@ class RunFolder:
         return run
 
     @classmethod
-    def open(cls, path: str | Path, *, kind: str) -> Self:
+    def open(cls, path: str | Path, *, kind: str) -> RunFolder:
         """Return the run in the folder `path`.
 
         Raises

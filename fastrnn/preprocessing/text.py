@@ -1,5 +1,7 @@
 """Text for character models: reading, vocabulary, split, and windows for truncated BPTT."""
 
+from __future__ import annotations
+
 import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -149,7 +151,7 @@ class Vocabulary:
         self._codes = np.append(codes, np.uint32(ord(_UNKNOWN_CHARACTER))).astype("<u4")
 
     @classmethod
-    def from_list(cls, characters: object) -> "Vocabulary":
+    def from_list(cls, characters: object) -> Vocabulary:
         """Return the vocabulary that `to_list` described.
 
         Raises
@@ -176,7 +178,10 @@ class Vocabulary:
 
     def encode(self, text: str) -> NDArray[np.int32]:
         """Return the ids of `text`, (len(text),) int32; never fails."""
-        return self._ids[np.minimum(_code_points(text), np.uint32(len(self._ids) - 1))]
+        ids: NDArray[np.int32] = self._ids[
+            np.minimum(_code_points(text), np.uint32(len(self._ids) - 1))
+        ]
+        return ids
 
     def decode(self, ids: ArrayLike) -> str:
         """Return the text of `ids` (N,) integers; the unknown id becomes U+FFFD.

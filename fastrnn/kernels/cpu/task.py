@@ -25,7 +25,7 @@ from typing import Any, NamedTuple, NewType, get_type_hints
 import numpy as np
 from numba import types
 
-from fastrnn._jit import kernel, machine_address
+from fastrnn._jit import is_stamped, kernel, machine_address
 from fastrnn.kernels.cpu import pool
 from fastrnn.kernels.cpu.threads import usable_processors
 from fastrnn.simd import microkernel
@@ -86,7 +86,13 @@ class Task:
         signature = types.void(
             types.CPointer(cell_type), types.CPointer(args_type), types.intp, types.intp
         )
-        return machine_address(self._body, signature)
+        if is_stamped(type(cell)):
+            return machine_address(self._body, signature)
+        # The cache would neither notice that a user's formula has changed nor, in a process
+        # without the module of the cell, be readable.
+        body = kernel(self._body.py_func, is_cached=False)
+        self._uncached.append(body)
+        return machine_address(body, signature)
 
 
 def task(body: Callable[..., None]) -> Task:

@@ -1,8 +1,8 @@
 """Tasks: how arguments travel, who runs them, and what survives in the cache of machine code."""
 
 import shutil
+import os
 import struct
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -15,7 +15,7 @@ from simd.vectors import uncached
 import fastrnn
 from fastrnn import _jit, functional, get_num_threads, set_num_threads
 from fastrnn.kernels.cpu import schedule
-from fastrnn.kernels.cpu.task import Doubles, Floats, Ids, Ints
+from fastrnn.kernels.cpu.task import Doubles, Floats, Ids, Ints, task
 from fastrnn.simd.memory import is_given
 
 PACKAGE = Path(fastrnn.__file__).parent
@@ -26,7 +26,7 @@ import os, sys, threading
 from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from fastrnn import functional, set_num_threads
-from fastrnn.kernels.cpu import schedule, task
+from fastrnn.kernels.cpu import buffers, pool, schedule
 
 schedule._MULTIPLY_ADDS_PER_WORKER = 1
 
@@ -176,24 +176,40 @@ def test_calls_from_a_pool_within_a_pool_give_right_results(rng, three_workers):
                 np.testing.assert_array_equal(y, desired)
 
 
-CONCURRENT = WORK + """
-with ThreadPoolExecutor(4) as pool:
-    for n, results in enumerate(pool.map(work, [0, 1, 2, 3] * 5)):
-        same(results, desired[n % 4])
-import numba
-print(numba.threading_layer())
+# Daemon threads are still computing when the interpreter goes down.
+EXIT_AT_WORK = WORK + """
+def for_ever(seed):
+    while True:
+        same(work(seed), desired[seed])
+for seed in range(3):
+    threading.Thread(target=for_ever, args=(seed,), daemon=True).start()
+same(work(3), desired[3])
 """
 
 
-@pytest.mark.parametrize("layer", ["omp", "workqueue"])
-def test_threading_layer_bears_concurrent_calls(layer):
-    try:
-        output, _ = run_python(CONCURRENT, NUMBA_THREADING_LAYER=layer, NUMBA_NUM_THREADS="3")
-    except AssertionError as error:
-        if "No threading layer could be loaded" not in str(error):
-            raise
-        pytest.skip(f"Numba has no {layer} here")
-    assert output.split() == [layer]
+def test_program_may_end_while_kernels_run():
+    run_python(EXIT_AT_WORK)
+
+
+# The main thread is through, and with it everything that `atexit` does.
+WORK_AT_EXIT = WORK + """
+def last():
+    threading.main_thread().join()
+    same(work(1), desired[1])
+threading.Thread(target=last).start()
+
+class AtTheEnd:
+    def __del__(self):
+        same(work(0), desired[0])
+
+import atexit
+atexit.register(lambda: same(work(2), desired[2]))
+"""
+
+
+def test_kernels_run_until_the_very_end_of_a_program():
+    _, messages = run_python(WORK_AT_EXIT)
+    assert "Error" not in messages
 
 
 FORKING = """
@@ -213,19 +229,17 @@ def in_child(check):
 """
 
 FORK_AFTER_USE = WORK + FORKING + """
-from fastrnn.kernels.cpu import buffers
-
 same(work(0), desired[0])
 def grandchild():
     in_child(lambda: same(work(1), desired[1]))
-    with ThreadPoolExecutor(2) as pool:
-        same(list(pool.map(work, [2]))[0], desired[2])
+    with ThreadPoolExecutor(2) as executor:
+        same(list(executor.map(work, [2]))[0], desired[2])
 in_child(grandchild)
 
 # Another thread may hold a lock at the very moment of the fork.
 held, done = threading.Event(), threading.Event()
 def hold():
-    with buffers._lock, task._one_at_a_time:
+    with buffers._lock, pool._pool_lock, pool._pool._lock:
         held.set()
         done.wait()
 holder = threading.Thread(target=hold)
@@ -245,23 +259,22 @@ import numba
 def total(a):
     return a.sum()
 
-assert not task._threads_started
 total(np.ones(1000))
 in_child(lambda: same(work(0), desired[0]))
 """
 
 
-@pytest.mark.skipif(not hasattr(sys.modules["os"], "fork"), reason="no fork on this system")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 @pytest.mark.parametrize("program", [FORK_AFTER_USE, FORK_AFTER_FOREIGN_THREADS])
 def test_forked_child_computes_alone_what_its_parent_shares_out(program):
-    run_python(program, NUMBA_NUM_THREADS="3")
+    run_python(program)
 
 
 def test_one_thread_runs_all_workers():
     output, _ = run_python(
-        WORK + "same(work(0), desired[0]); print(task._threads_started)", NUMBA_NUM_THREADS="1"
+        WORK + "same(work(0), desired[0]); print(pool._pool)", NUMBA_NUM_THREADS="1"
     )
-    assert output.split() == ["False"]
+    assert output.split() == ["None"]
 
 
 @pytest.fixture
@@ -303,8 +316,6 @@ def test_without_any_writable_folder_kernels_are_compiled_in_memory(
     arguments = mixed_arguments()
     body = _jit.kernel(mix)
     assert not body.stats.cache_path
-    from fastrnn.kernels.cpu.task import task
-
     task(mix)(None, arguments, 1)
     assert arguments.out[2] == 1.5
 
@@ -343,6 +354,23 @@ def test_machine_code_is_found_again_until_a_source_changes(copied_package):
     assert look_up() == (64.0, True)
     memory.write_text(source)
     assert look_up() == (32.0, True)
+
+
+def test_damaged_cache_is_made_anew(copied_package):
+    def look_up():
+        output, messages = run_python(LOOK_UP, path=[copied_package], NUMBA_CACHE_DIR=None)
+        assert float(output.split()[1]) == 32.0
+        return "compiling kernels" in messages
+
+    assert look_up()
+    folder = copied_package / "fastrnn" / "__pycache__"
+    (code,) = folder.glob("*gather*.nbc")
+    code.write_bytes(code.read_bytes()[:-100])
+    assert look_up()
+    (index,) = folder.glob("*gather*.nbi")
+    index.write_bytes(b"nonsense")
+    assert look_up()
+    assert not look_up()
 
 
 def test_stamp_covers_every_source_that_is_compiled(copied_package, monkeypatch):

@@ -1,0 +1,56 @@
+"""Who does what: never more workers than parts, threads, or work worth waking them for."""
+
+import pytest
+
+from fastrnn.kernels.cpu import schedule
+
+GRAIN = schedule._MULTIPLY_ADDS_PER_WORKER
+
+
+@pytest.fixture
+def eight_threads(monkeypatch):
+    monkeypatch.setattr(schedule, "get_num_threads", lambda: 8)
+
+
+@pytest.mark.parametrize(
+    ("multiply_adds", "parts", "workers"),
+    [
+        (0, 0, 1),
+        (0, 100, 1),
+        (GRAIN - 1, 100, 1),
+        (3 * GRAIN, 100, 3),
+        (3 * GRAIN, 2, 2),
+        (100 * GRAIN, 100, 8),
+        (100 * GRAIN, 1, 1),
+        (100 * GRAIN, 0, 1),
+        (10**18, 10**9, 8),
+    ],
+)
+def test_workers_are_limited_by_threads_parts_and_work(
+    eight_threads, multiply_adds, parts, workers
+):
+    assert schedule.workers_for(multiply_adds, parts) == workers
+
+
+def test_one_thread_is_one_worker(monkeypatch):
+    monkeypatch.setattr(schedule, "get_num_threads", lambda: 1)
+    assert schedule.workers_for(10**12, 1000) == 1
+
+
+@pytest.mark.parametrize(
+    ("B", "H", "itemsize", "is_hoisted"),
+    [
+        (1, 100, 4, True),  # short tiles
+        (15, 100, 4, True),
+        (16, 100, 4, False),
+        (128, 500, 4, False),  # 8 MB of weights
+        (128, 500, 8, True),  # 16 MB
+        (128, 2000, 4, True),
+    ],
+)
+def test_input_product_is_hoisted_for_few_rows_and_large_weights(B, H, itemsize, is_hoisted):
+    assert schedule.is_hoisted(B, H, H, 4, itemsize) == is_hoisted
+
+
+def test_chunks_of_rows_are_longer_where_rows_are():
+    assert schedule.chunk_rows(100) < schedule.chunk_rows(1000)
