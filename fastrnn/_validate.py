@@ -29,14 +29,14 @@ def float_array(name: str, value: Any, shape: Sequence[int | str]) -> NDArray[An
     float32; nothing else is converted.  Numbers at odd addresses, such as a field of packed
     records, are copied: kernels count strides in numbers.
     """
-    array = _as_array(name, value)
+    wanted = f"{_shape(shape)} float32 or float64"
+    array = as_array(name, value, wanted)
     if array.dtype.kind in "biu" or (
         array.dtype == np.float64 and not hasattr(value, "__array__")
     ):
         array = array.astype(np.float32)
-    wanted = "(" + ", ".join(map(str, shape)) + ("," if len(shape) == 1 else "") + ")"
     if array.dtype not in FLOATS or not _fits(array.shape, shape):
-        raise ValueError(f"{name}: expected {wanted} float32 or float64, got {describe(array)}")
+        raise ValueError(f"{name}: expected {wanted}, got {describe(array)}")
     return array if array.flags.aligned else array.copy()
 
 
@@ -52,10 +52,10 @@ def ids_array(name: str, value: Any, shape: Sequence[int | str], limit: int) -> 
 
     They are a copy: what the caller does to `value` later cannot send a kernel out of bounds.
     """
-    array = _as_array(name, value)
-    wanted = "(" + ", ".join(map(str, shape)) + ("," if len(shape) == 1 else "") + ")"
+    wanted = f"{_shape(shape)} integers"
+    array = as_array(name, value, wanted)
     if array.dtype.kind not in "iu" or not _fits(array.shape, shape):
-        raise ValueError(f"{name}: expected {wanted} integers, got {describe(array)}")
+        raise ValueError(f"{name}: expected {wanted}, got {describe(array)}")
     low, high = int(array.min()), int(array.max())
     if low < 0 or high >= limit:
         wrong = low if low < 0 else high
@@ -65,21 +65,26 @@ def ids_array(name: str, value: Any, shape: Sequence[int | str], limit: int) -> 
 
 def lengths_array(value: Any, T: int, B: int) -> NDArray[np.int64]:
     """Return `lengths` as (B,) int64 in 0..T."""
-    array = _as_array("lengths", value)
-    expected = f"lengths: expected ({B},) integers in 0..{T}"
+    wanted = f"({B},) integers in 0..{T}"
+    array = as_array("lengths", value, wanted)
     if array.dtype.kind not in "iu" or array.shape != (B,):
-        raise ValueError(f"{expected}, got {describe(array)}")
+        raise ValueError(f"lengths: expected {wanted}, got {describe(array)}")
     low, high = int(array.min()), int(array.max())
     if low < 0 or high > T:
-        raise ValueError(f"{expected}, got {low if low < 0 else high}")
+        raise ValueError(f"lengths: expected {wanted}, got {low if low < 0 else high}")
     return array.astype(np.int64)
 
 
-def _as_array(name: str, value: Any) -> NDArray[Any]:
+def as_array(name: str, value: Any, wanted: str) -> NDArray[Any]:
+    """Return `value` as an array of whatever dtype and shape it has."""
     try:
         return np.asarray(value)
     except ValueError as error:  # sequences of unequal lengths within a sequence
-        raise ValueError(f"{name}: expected an array, got {describe(value)}") from error
+        raise ValueError(f"{name}: expected {wanted}, got {describe(value)}") from error
+
+
+def _shape(shape: Sequence[int | str]) -> str:
+    return "(" + ", ".join(map(str, shape)) + ("," if len(shape) == 1 else "") + ")"
 
 
 def _fits(shape: tuple[int, ...], wanted: Sequence[int | str]) -> bool:

@@ -39,7 +39,7 @@ def cross_entropy(
     targets : (...) integers in 0..V-1
         The class of each row.
     weights : (...) array, optional
-        Weight of each row in the mean, at least 0 and not all 0; 1 if not given.
+        Weight of each row in the mean: finite, at least 0 and not all 0; 1 if not given.
     training : bool
         Compute the gradient of the logits at once, for `backward`.
 
@@ -63,8 +63,11 @@ def cross_entropy(
         row_weights = _validate.float_array("weights", weights, product.shape).astype(dtype)
         row_weights = np.ascontiguousarray(product.to_rows(row_weights))
         total = float(row_weights.sum(dtype=np.float64))
-        if not (row_weights >= 0).all() or total == 0:
-            raise ValueError("weights: expected numbers of at least 0, not all 0")
+        if not (row_weights >= 0).all() or not 0 < total < np.inf:
+            raise ValueError(
+                "weights: expected finite numbers of at least 0, not all 0, "
+                f"got {_validate.describe(weights)}"
+            )
     logits = product.forward()
     losses = np.empty(product.N, dtype)
     arguments = softmax.CrossEntropy(

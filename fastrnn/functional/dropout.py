@@ -58,16 +58,16 @@ def dropout(
     >>> bool(np.array_equal(y, backward(np.ones((2, 3), np.float32))))
     True
     """
-    x = np.asarray(x)
+    x = _validate.as_array("x", x, "float32 or float64")
     if x.dtype not in _validate.FLOATS:
         raise ValueError(f"x: expected float32 or float64, got {_validate.describe(x)}")
-    if not 0.0 <= rate < 1.0:
+    if not isinstance(rate, int | float | np.number) or not 0.0 <= rate < 1.0:
         raise ValueError(f"rate: expected a number in [0, 1), got {rate!r}")
     mixed = _mix(key)
     shape, dtype = x.shape, x.dtype
 
     def backward(dy: Array) -> Array:
-        dy = np.asarray(dy)
+        dy = _validate.as_array("dy", dy, f"{shape} {dtype}")
         if dy.shape != shape or dy.dtype != dtype:
             raise ValueError(f"dy: expected {shape} {dtype}, got {_validate.describe(dy)}")
         return _apply(dy, rate, mixed)

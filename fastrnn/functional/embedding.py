@@ -54,7 +54,7 @@ def embedding(ids: ArrayLike, E: Array) -> tuple[Array, Callable[[Array], Array]
     >>> backward(np.ones((2, 2, 3), np.float32))[:, 0].tolist()
     [1.0, 0.0, 3.0]
     """
-    E = np.asarray(E)
+    E = _validate.as_array("E", E, "(V, D) float32 or float64")
     if E.ndim != 2 or E.dtype not in _validate.FLOATS or E.size == 0:
         raise ValueError(f"E: expected (V, D) float32 or float64, got {_validate.describe(E)}")
     V, D = E.shape
@@ -67,9 +67,9 @@ def embedding(ids: ArrayLike, E: Array) -> tuple[Array, Callable[[Array], Array]
     kernel.gather(None, kernel.Embedding(N, D, named, y, table), workers_over(N * D))
 
     def backward(dy: Array) -> Array:
-        dy = np.asarray(dy)
+        expected = f"{(*shape, D)} {dtype}"
+        dy = _validate.as_array("dy", dy, expected)
         if dy.shape != (*shape, D) or dy.dtype != dtype:
-            expected = f"{(*shape, D)} {dtype}"
             raise ValueError(f"dy: expected {expected}, got {_validate.describe(dy)}")
         rows: Any = np.ascontiguousarray(dy)
         # Fresh zero pages cost nothing until they are touched.
@@ -105,7 +105,7 @@ def used_rows(ids: ArrayLike, V: int) -> NDArray[np.int64]:
 
 def _validate_ids(ids: ArrayLike, V: int) -> tuple[NDArray[np.int32], tuple[int, ...]]:
     """Return `ids` flat as int32, a copy that later changes do not reach, and their shape."""
-    array = np.asarray(ids)
+    array = _validate.as_array("ids", ids, "integers")
     if array.dtype.kind not in "iu":
         raise ValueError(f"ids: expected integers, got {_validate.describe(array)}")
     if array.size:

@@ -39,13 +39,14 @@ class Affine:
         if b is not None:
             self.b = _validate.float_array("b", b, (self.O,))
             _validate.same_dtype("b", self.b, "W", dtype)
-        x = np.asarray(x)
-        self.x = _validate.float_array("x", x, (*(["N"] * (x.ndim - 1)), self.I))
+        wanted = f"(..., {self.I}) float32 or float64"
+        ndim = _validate.as_array("x", x, wanted).ndim
+        self.x = _validate.float_array("x", x, (*(["N"] * (ndim - 1)), self.I))
         _validate.same_dtype("x", self.x, "W", dtype)
         self.shape = self.x.shape[:-1]
         # Rows are taken in memory order: time-major memory seen batch-major is not copied.
-        self.order = sorted(range(x.ndim - 1), key=lambda axis: -self.x.strides[axis])
-        self.rows = _flat_rows(self.x.transpose(*self.order, x.ndim - 1))
+        self.order = sorted(range(ndim - 1), key=lambda axis: -self.x.strides[axis])
+        self.rows = _flat_rows(self.x.transpose(*self.order, ndim - 1))
         self.N = int(self.rows.rows[-1])
         self.panels = plain_panels(self.O, dtype)
         self.share = (0, self.panels.vectors)
@@ -83,9 +84,11 @@ def _flat_rows(x: Array) -> gemm.Rows:
     is_even = x.strides[-1] == x.itemsize or I == 1
     for length, outer, inner in zip(x.shape[1:-1], x.strides, x.strides[1:-1], strict=False):
         is_even &= outer == length * inner
-    if not is_even or x.ndim == 1:
-        x = np.ascontiguousarray(x)
-    row = I if x.ndim == 1 else x.strides[-2] // x.itemsize
+    if is_even and x.ndim > 1:
+        row = x.strides[-2] // x.itemsize
+    else:
+        # Contiguous arrays keep whatever stride an axis of length 1 has: it tells nothing.
+        x, row = np.ascontiguousarray(x), I
     return all_rows(x, x.size // I, row)
 
 

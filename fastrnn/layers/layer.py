@@ -14,11 +14,12 @@ Array = NDArray[Any]
 
 
 def as_tensor(x: Any, dtype: np.dtype[Any]) -> Tensor:
-    """Return `x` as a Tensor; numbers that are no floats become `dtype`."""
+    """Return `x` as a Tensor; what is not yet an array of floats becomes `dtype`."""
     if isinstance(x, Tensor):
         return x
     array = np.asarray(x)
-    return Tensor(array if array.dtype.kind == "f" else array.astype(dtype))
+    is_chosen = array.dtype.kind == "f" and hasattr(x, "__array__")
+    return Tensor(array if is_chosen else array.astype(dtype))
 
 
 class Layer:

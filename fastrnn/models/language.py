@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastrnn import functional
 from fastrnn.layers import LSTM, Dense, Dropout, Embedding, Recurrent
 from fastrnn.tape import GradientTape, Tensor, Variable
 
@@ -142,7 +143,9 @@ class LanguageModel:
             loss, state = self._loss(tokens, targets, state, training=True)
         gradients = tape.gradient(loss, variables)
         norm = optimizer.update(
-            self.weights, {v.name: g for v, g in zip(variables, gradients, strict=True)}
+            self.weights,
+            {v.name: g for v, g in zip(variables, gradients, strict=True)},
+            rows=self._used_rows(tokens),
         )
         return float(loss), norm, state
 
@@ -155,6 +158,13 @@ class LanguageModel:
         """Return the logits (B, vocabulary) of what follows tokens (B,), and the state."""
         hidden, state = self._hidden(np.asarray(tokens)[None], state, training=False)
         return self.head(hidden.value[:, -1]).value, state
+
+    def _used_rows(self, tokens: Array) -> dict[str, Array] | None:
+        """Return the rows of a large embedding that a window uses: the others need no update."""
+        vocabulary = self.embedding.input_dim
+        if vocabulary <= tokens.size:
+            return None
+        return {self.embedding.embeddings.name: functional.used_rows(tokens, vocabulary)}
 
     def _layers(self) -> list[Any]:
         return [self.embedding, *self.recurrent, self.head]

@@ -29,6 +29,7 @@ class Vector(types.Type):
 
     @property
     def ir(self) -> ir.VectorType:
+        """The vector type of LLVM."""
         scalar = ir.FloatType() if self.dtype == types.float32 else ir.DoubleType()
         return ir.VectorType(scalar, self.lanes)
 

@@ -6,19 +6,18 @@ from functional.problems import (
     arrays_of,
     assert_results_close,
     assert_same_bits,
+    in_records,
     random_problem,
     reference_run,
     run,
 )
 from tolerances import FLOAT64_OUTPUT, assert_close
 
-from fastrnn import functional, get_num_threads, reference, set_num_threads
+from fastrnn import functional, reference
 from fastrnn.cells import CELLS
 from fastrnn.functional.steps import even_steps, view
 from fastrnn.kernels.cpu import schedule
 from fastrnn.simd.target import lanes_of
-
-DTYPES = [np.float32, np.float64]
 
 # T, B, I, H: every size is off the register tile in some of them, and on it in others.
 SIZES = [
@@ -32,25 +31,6 @@ SIZES = [
 ]
 
 
-@pytest.fixture(params=CELLS)
-def cell(request):
-    return request.param
-
-
-@pytest.fixture(params=DTYPES, ids=["float32", "float64"])
-def dtype(request):
-    return request.param
-
-
-@pytest.fixture
-def many_workers(monkeypatch):
-    """Call it with a number of workers: even the smallest kernel then uses them all."""
-    before = get_num_threads()
-    monkeypatch.setattr(schedule, "_MULTIPLY_ADDS_PER_WORKER", 1)
-    yield set_num_threads
-    set_num_threads(before)
-
-
 def some_lengths(rng, T, B):
     """Random lengths, among them 0 and T where there is room for them."""
     lengths = rng.integers(0, T + 1, B)
@@ -60,9 +40,7 @@ def some_lengths(rng, T, B):
 
 
 def assert_matches_reference(cell, problem, **options):
-    assert_results_close(
-        run(cell, problem, **options), reference_run(cell, problem, **options)
-    )
+    assert_results_close(run(cell, problem, **options), reference_run(cell, problem, **options))
 
 
 @pytest.mark.parametrize("reverse", [False, True], ids=["forwards", "backwards"])
@@ -100,7 +78,7 @@ def test_many_rows_are_summed_over_several_chunks(rng, cell, dtype):
 
 
 def test_many_units_take_several_chunks_of_panels_and_blocks_of_rows(rng, cell, dtype):
-    problem = random_problem(rng, cell, 9, 33, 70, 17 * lanes_of(np.dtype(dtype)) + 3, dtype)
+    problem = random_problem(rng, cell, 9, 33, 70, 17 * lanes_of(dtype) + 3, dtype)
     assert_matches_reference(cell, problem)
 
 
@@ -130,16 +108,8 @@ STRIDES = {
     "every second feature": lambda a: a.repeat(2, -1)[..., ::2],
     "Fortran": np.asfortranarray,
     "part of wider rows": lambda a: np.concatenate([a, a], -1)[..., : a.shape[-1]],
-    "records": lambda a: in_records(a),
+    "records": in_records,
 }
-
-
-def in_records(a):
-    """The numbers of `a` as a field of packed records: rows at odd addresses."""
-    fields = [("mark", "u1"), ("numbers", a.dtype, a.shape[-1:])]
-    records = np.zeros(a.shape[:-1], np.dtype(fields))
-    records["numbers"] = a
-    return records["numbers"]
 
 
 @pytest.mark.parametrize("B", [1, 6, 33])
@@ -261,9 +231,7 @@ def test_input_gradient_is_left_out_where_it_is_not_wanted(rng, cell):
 
 @pytest.mark.parametrize("sizes", [(6, 5, 18, 37), (9, 40, 3, 20), (3, 1, 40, 70)], ids=str)
 @pytest.mark.parametrize("kind", ["full", "ragged", "small vocabulary", "large vocabulary"])
-def test_bits_do_not_depend_on_the_number_of_workers(
-    rng, cell, dtype, sizes, kind, many_workers
-):
+def test_bits_do_not_depend_on_the_number_of_workers(rng, cell, dtype, sizes, kind, many_workers):
     T, B, I, _ = sizes
     problem = random_problem(rng, cell, *sizes, dtype)
     options = {"lengths": some_lengths(rng, T, B) if kind == "ragged" else None}
@@ -313,6 +281,18 @@ def test_nan_in_one_cotangent_or_input_never_vanishes(rng, cell, dtype, where):
     results = run(cell, problem)
     assert np.isnan(results.dx[2, 1]).all()
     assert np.isnan(results.dx[0, 1]).all()
+
+
+@pytest.mark.filterwarnings("ignore:invalid value")
+@pytest.mark.parametrize("where", ["x", "state", "dy"])
+@pytest.mark.parametrize("H", [1, 8, 16, 17])
+def test_infinity_spreads_no_further_than_in_the_reference(rng, cell, dtype, H, where):
+    problem = random_problem(rng, cell, 3, 4, 5, H, dtype)
+    array = problem.state[0] if where == "state" else getattr(problem, where)[1]
+    array[2, 0] = np.inf
+    actual, desired = run(cell, problem), reference_run(cell, problem)
+    for ours, wanted in zip(arrays_of(actual), arrays_of(desired), strict=True):
+        np.testing.assert_array_equal(np.isfinite(ours), np.isfinite(wanted))
 
 
 @pytest.mark.parametrize("reverse", [False, True], ids=["forwards", "backwards"])

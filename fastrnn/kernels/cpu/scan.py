@@ -35,6 +35,7 @@ from fastrnn.simd.memory import (
     lanes,
     load,
     load_edge,
+    load_first,
     load_tuple,
     prefetch,
     stack,
@@ -263,6 +264,10 @@ def backward_row(cell, s, t, panel, b, dh):  # type: ignore[no-untyped-def]
     saved = load_gates(cell, row)
     da, dstate = protocol.backward(cell, saved, state_before, state_after, (dh,) + dextra)  # noqa: RUF005
     store_tuple(row, lane, da)
+    if units < lane:
+        # Beyond H an infinite input or state has left NaN, 0 * inf, for products to spread.
+        for v in range(0, width, lane):
+            store(row + v, load_first(row + v, units))
     store(s.dh + place, as_vector(s.dh, dstate[0]))
     store_tuple(s.dextra + place, s.B * padded, dstate[1:])
 

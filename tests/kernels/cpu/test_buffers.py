@@ -74,7 +74,7 @@ def test_any_view_keeps_its_memory(view):
 
 def test_living_arrays_never_share_memory(rng):
     alive = []
-    for n, size in enumerate(rng.integers(0, 200, 300)):
+    for n, size in enumerate(rng.integers(0, 200, 300).tolist()):
         array = buffers.empty((size,), np.int64)
         array[...] = n
         alive.append((n, array))

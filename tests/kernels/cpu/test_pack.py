@@ -1,7 +1,10 @@
 """Weights in panels: every number at its place, zeros elsewhere, for every order of strides."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
+from numba import from_dtype
 
 from fastrnn.functional.panels import (
     gate_panels,
@@ -20,9 +23,9 @@ STRIDES = {
     "C": lambda a: a,
     "Fortran": np.asfortranarray,
     "rows of wider ones": lambda a: np.pad(a, ((2, 3), (1, 4)), constant_values=np.nan)[2:-3, 1:-4],
-    "columns of longer ones": lambda a: np.pad(
-        a.T, ((2, 3), (1, 4)), constant_values=np.nan
-    )[2:-3, 1:-4].T,
+    "columns of longer ones": lambda a: (
+        np.pad(a.T, ((2, 3), (1, 4)), constant_values=np.nan)[2:-3, 1:-4].T
+    ),
     "backwards": lambda a: a[::-1, ::-1].copy()[::-1, ::-1],
     "rows backwards": lambda a: a[::-1].copy()[::-1],
     "Fortran, columns backwards": lambda a: np.asfortranarray(a[:, ::-1])[:, ::-1],
@@ -67,14 +70,10 @@ def transposed_one_by_one(matrix, panels, columns_of):
     rows = np.pad(rows, ((0, 0), (0, blocks * lanes - K)))
     groups = -(-blocks // tile_vectors(matrix.dtype))
     ends = [blocks * group // groups * lanes for group in range(groups + 1)]
-    return np.concatenate(
-        [rows[:, low:high].ravel() for low, high in zip(ends, ends[1:], strict=False)]
-    )
+    return np.concatenate([rows[:, low:high].ravel() for low, high in pairwise(ends)])
 
 
 def tile_vectors(dtype):
-    from numba import from_dtype
-
     return tile(from_dtype(dtype)).vectors
 
 
@@ -109,7 +108,10 @@ def check(matrix, panels, columns_of):
 def test_matrices_of_one_stride_zero_or_a_single_column(rng, dtype):
     numbers = rng.standard_normal((40, 40)).astype(dtype)
     panels = plain_panels(40, dtype)
-    for matrix in (np.broadcast_to(numbers[:1], (40, 40)), np.broadcast_to(numbers[:, :1], (40, 40))):
+    for matrix in (
+        np.broadcast_to(numbers[:1], (40, 40)),
+        np.broadcast_to(numbers[:, :1], (40, 40)),
+    ):
         check(matrix, panels, plain_columns)
     for matrix in (numbers[:, 3:4], numbers.T[:, 3:4], numbers[::2, 3:4], numbers.T[::-1, 3:4]):
         check(matrix, plain_panels(1, dtype), plain_columns)
@@ -128,7 +130,10 @@ def test_share_of_the_gates_is_packed_alone(rng, dtype):
 def test_padding_is_zero_even_in_used_memory(rng, dtype):
     panels = gate_panels(lanes_of(dtype) + 1, 4, dtype)
     matrix = rng.standard_normal((5, 4 * (lanes_of(dtype) + 1))).astype(dtype)
-    for function, desired in ((packed, panels_one_by_one), (packed_transposed, transposed_one_by_one)):
+    for function, desired in (
+        (packed, panels_one_by_one),
+        (packed_transposed, transposed_one_by_one),
+    ):
         used = function(matrix, panels)
         used[...] = np.nan
         size = used.size

@@ -1,7 +1,7 @@
 """Tasks: how arguments travel, who runs them, and what survives in the cache of machine code."""
 
-import shutil
 import os
+import shutil
 import struct
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -177,7 +177,9 @@ def test_calls_from_a_pool_within_a_pool_give_right_results(rng, three_workers):
 
 
 # Daemon threads are still computing when the interpreter goes down.
-EXIT_AT_WORK = WORK + """
+EXIT_AT_WORK = (
+    WORK
+    + """
 def for_ever(seed):
     while True:
         same(work(seed), desired[seed])
@@ -185,6 +187,7 @@ for seed in range(3):
     threading.Thread(target=for_ever, args=(seed,), daemon=True).start()
 same(work(3), desired[3])
 """
+)
 
 
 def test_program_may_end_while_kernels_run():
@@ -192,7 +195,9 @@ def test_program_may_end_while_kernels_run():
 
 
 # The main thread is through, and with it everything that `atexit` does.
-WORK_AT_EXIT = WORK + """
+WORK_AT_EXIT = (
+    WORK
+    + """
 def last():
     threading.main_thread().join()
     same(work(1), desired[1])
@@ -205,6 +210,7 @@ class AtTheEnd:
 import atexit
 atexit.register(lambda: same(work(2), desired[2]))
 """
+)
 
 
 def test_kernels_run_until_the_very_end_of_a_program():
@@ -228,7 +234,10 @@ def in_child(check):
     assert os.waitpid(child, 0)[1] == 0
 """
 
-FORK_AFTER_USE = WORK + FORKING + """
+FORK_AFTER_USE = (
+    WORK
+    + FORKING
+    + """
 same(work(0), desired[0])
 def grandchild():
     in_child(lambda: same(work(1), desired[1]))
@@ -250,9 +259,13 @@ done.set()
 holder.join()
 same(work(0), desired[0])
 """
+)
 
 # The threads are those of the user's own Numba code.
-FORK_AFTER_FOREIGN_THREADS = WORK + FORKING + """
+FORK_AFTER_FOREIGN_THREADS = (
+    WORK
+    + FORKING
+    + """
 import numba
 
 @numba.njit(parallel=True)
@@ -262,6 +275,7 @@ def total(a):
 total(np.ones(1000))
 in_child(lambda: same(work(0), desired[0]))
 """
+)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")

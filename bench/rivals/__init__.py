@@ -1,0 +1,1 @@
+"""What fastrnn is compared with, as its own users would write it."""

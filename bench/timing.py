@@ -1,0 +1,137 @@
+"""Fair comparisons: the same numbers first, then turns in one process, medians of many rounds."""
+
+from __future__ import annotations
+
+import gc
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from importlib import metadata
+from statistics import median
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+import fastrnn
+from fastrnn.kernels.cpu import machine
+
+# The workers of OpenMP and OpenBLAS look out for more work for 10 to 20 ms after a call, on the
+# processors that the next candidate needs.
+GAP_SECONDS = 0.05
+
+# Average number of running processes, over the last minute, below which timings can be trusted.
+_QUIET = 0.5
+
+
+class WrongAnswerError(AssertionError):
+    """Two candidates disagree: how fast they are is no question."""
+
+
+def check(name: str, actual: ArrayLike, desired: ArrayLike, tolerance: float) -> None:
+    """Raise WrongAnswerError unless `actual` is within `tolerance` times max|desired| of `desired`.
+
+    A NaN or an infinity on either side is wrong.
+    """
+    actual, desired = np.asarray(actual, np.float64), np.asarray(desired, np.float64)
+    if actual.shape != desired.shape:
+        raise WrongAnswerError(f"{name}: shape {actual.shape}, expected {desired.shape}")
+    if not (np.isfinite(actual).all() and np.isfinite(desired).all()):
+        raise WrongAnswerError(f"{name}: not finite")
+    error = float(np.max(np.abs(actual - desired), initial=0.0))
+    bound = tolerance * float(np.max(np.abs(desired), initial=0.0))
+    if not error <= bound:
+        raise WrongAnswerError(
+            f"{name}: off by {error:.3g}, expected at most {bound:.3g}; no figures"
+        )
+
+
+class Times(NamedTuple):
+    """Seconds of one call, by candidate: one number for each round."""
+
+    seconds: Mapping[str, list[float]]
+
+    def median(self, name: str) -> float:
+        """Return the median of all rounds."""
+        return median(self.seconds[name])
+
+    def ratio(self, slow: str, fast: str) -> float:
+        """Return how many times as long `slow` took: the median over the rounds' ratios."""
+        pairs = zip(self.seconds[slow], self.seconds[fast], strict=True)
+        return median(a / b for a, b in pairs)
+
+
+def measure(
+    candidates: Mapping[str, Callable[[], Any]],
+    *,
+    rounds: int,
+    seconds: float = 0.05,
+    gap: float = GAP_SECONDS,
+) -> Times:
+    """Time candidates in turns.
+
+    In a round each candidate waits until the others' threads are asleep, is called once to wake
+    its own, and is then timed over as many calls as fill `seconds`.  Every other round goes
+    through the candidates backwards, so that none always follows the same one.
+    """
+    calls = {}
+    for name, candidate in candidates.items():
+        candidate()
+        start = time.perf_counter()
+        candidate()
+        calls[name] = max(1, round(seconds / (time.perf_counter() - start)))
+    times: dict[str, list[float]] = {name: [] for name in candidates}
+    with garbage_collection_off():
+        for turn in range(rounds):
+            for name in list(candidates)[:: 1 if turn % 2 == 0 else -1]:
+                candidate = candidates[name]
+                time.sleep(gap)
+                candidate()
+                start = time.perf_counter()
+                for _ in range(calls[name]):
+                    candidate()
+                times[name].append((time.perf_counter() - start) / calls[name])
+            gc.collect()
+    return Times(times)
+
+
+@contextmanager
+def garbage_collection_off() -> Iterator[None]:
+    """Collect now, and not while timing."""
+    gc.collect()
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+def measure_peak() -> float:
+    """Return the arithmetic peak in GFLOP/s of as many threads as fastrnn uses."""
+    time.sleep(GAP_SECONDS)
+    return machine.measure_peak(fastrnn.get_num_threads())
+
+
+def use_threads(number: int) -> None:
+    """Give fastrnn and, where it is installed, torch the same number of threads."""
+    fastrnn.set_num_threads(number)
+    try:
+        import torch
+    except ImportError:
+        return
+    torch.set_num_threads(number)
+
+
+def print_machine() -> None:
+    """Print what the figures depend on, and a warning where other processes are at work."""
+    facts = machine.describe()
+    with suppress(metadata.PackageNotFoundError):
+        facts["torch"] = metadata.version("torch")  # not imported: it would change what is measured
+    print("; ".join(f"{name.replace('_', ' ')} {value}" for name, value in facts.items()))
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+    if load > _QUIET:
+        print(f"WARNING: the machine is busy (load {load:.1f}): the figures mean little")
+    print(flush=True)

@@ -1,0 +1,29 @@
+"""Fixtures of all tests of `fastrnn.functional`: every cell, both dtypes, any number of workers."""
+
+import numpy as np
+import pytest
+
+from fastrnn import get_num_threads, set_num_threads
+from fastrnn.cells import CELLS
+from fastrnn.kernels.cpu import schedule
+
+
+@pytest.fixture(params=CELLS)
+def cell(request):
+    """The name of a cell."""
+    return request.param
+
+
+@pytest.fixture(params=[np.float32, np.float64], ids=["float32", "float64"])
+def dtype(request):
+    """What a test computes in."""
+    return np.dtype(request.param)
+
+
+@pytest.fixture
+def many_workers(monkeypatch):
+    """Call it with a number of workers: even the smallest product then uses them all."""
+    before = get_num_threads()
+    monkeypatch.setattr(schedule, "_MULTIPLY_ADDS_PER_WORKER", 1)
+    yield set_num_threads
+    set_num_threads(before)

@@ -1,0 +1,236 @@
+"""Recurrent layers: batch-major, with states, both ways, on arrays and on looked-up rows."""
+
+import numpy as np
+import pytest
+from tolerances import FLOAT64_GRADIENT, FLOAT64_OUTPUT, assert_close
+
+from fastrnn import GradientTape, Tensor, functional, reference
+from fastrnn.cells import CELLS
+from fastrnn.layers import LSTM, Dense, Embedding, Recurrent
+from fastrnn.tape import record
+
+B, T, I, H = 4, 6, 5, 7
+
+
+@pytest.fixture(params=CELLS)
+def cell(request):
+    return request.param
+
+
+def make_layer(cell, **options):
+    layer = Recurrent(cell, H, I, dtype="float64", seed=1, **options)
+    rng = np.random.default_rng(7)
+    layer.bias.assign(rng.standard_normal(layer.bias.shape))
+    return layer
+
+
+def random_states(rng, cell):
+    return [rng.standard_normal((B, H)) for _ in CELLS[cell].STATES]
+
+
+def reference_run(cell, layer, x, states, dy, dstate):
+    """Reference on batch-major arrays; `go_backwards` reads x from its end."""
+    turn = -1 if layer.go_backwards else 1
+    module = reference.CELLS[cell]
+    weights = layer.get_weights()
+    y, final, saved = module.forward(x.swapaxes(0, 1)[::turn], *weights, states)
+    gradients = module.backward(saved, dy.swapaxes(0, 1), dstate)
+    dx = gradients.x[::turn].swapaxes(0, 1)
+    return y.swapaxes(0, 1), final, [dx, *gradients[1:4], *gradients.states]
+
+
+@pytest.mark.parametrize("go_backwards", [False, True], ids=["forwards", "backwards"])
+def test_sequences_states_and_gradients_match_reference(rng, cell, go_backwards):
+    layer = make_layer(cell, return_sequences=True, return_state=True, go_backwards=go_backwards)
+    x, dy = rng.standard_normal((B, T, I)), rng.standard_normal((B, T, H))
+    states, dstate = random_states(rng, cell), random_states(rng, cell)
+    y_desired, final_desired, gradients = reference_run(cell, layer, x, states, dy, dstate)
+
+    inputs = [Tensor(x), *layer.variables, *map(Tensor, states)]
+    with GradientTape() as tape:
+        y, *final = layer(inputs[0], initial_state=inputs[4:])
+        total = weighted_sum([y, *final], [dy, *dstate])
+    assert_close(y, y_desired, FLOAT64_OUTPUT, "y")
+    for s, wanted in zip(final, final_desired, strict=True):
+        assert_close(s, wanted, FLOAT64_OUTPUT, "state")
+    for d, wanted in zip(tape.gradient(total, inputs), gradients, strict=True):
+        assert_close(d, wanted, FLOAT64_GRADIENT)
+
+
+def weighted_sum(tensors, weights):
+    """Sum of all numbers of tensors, weighted, as a recorded scalar."""
+    pairs = list(zip(tensors, weights, strict=True))
+    total = sum(np.sum(t.value * w) for t, w in pairs)
+    output = Tensor(np.float64(total)[...])
+    record(tensors, [output], lambda d: [d * np.broadcast_to(w, t.shape) for t, w in pairs])
+    return output
+
+
+@pytest.mark.parametrize("go_backwards", [False, True], ids=["forwards", "backwards"])
+def test_last_output_is_that_of_the_runs_last_step(rng, cell, go_backwards):
+    x = rng.standard_normal((B, T, I))
+    whole = make_layer(cell, return_sequences=True, go_backwards=go_backwards)(x)
+    last = make_layer(cell, go_backwards=go_backwards)(x)
+    assert last.shape == (B, H)
+    np.testing.assert_array_equal(last, whole.value[:, -1])
+    output, h, *_ = make_layer(cell, return_state=True, go_backwards=go_backwards)(x)
+    np.testing.assert_array_equal(output, last)
+    np.testing.assert_array_equal(h, last)
+
+
+def test_output_and_first_state_share_their_gradient(rng, cell):
+    layer = make_layer(cell, return_state=True)
+    x = rng.standard_normal((B, T, I))
+    with GradientTape() as tape:
+        output, h, *_ = layer(x)
+        total = weighted_sum([output, h], [1.0, 2.0])
+    both = tape.gradient(total, layer.variables)
+    with GradientTape() as tape:
+        output, *_ = layer(x)
+    for d, single in zip(both, tape.gradient(output, layer.variables), strict=True):
+        assert_close(d, 3 * single, FLOAT64_GRADIENT)
+
+
+def test_memory_order_of_the_inputs_does_not_matter(rng, cell):
+    layer = make_layer(cell, return_sequences=True)
+    x = rng.standard_normal((B, T, I))
+    desired = layer(x)
+    time_major = x.swapaxes(0, 1).copy().swapaxes(0, 1)
+    for same in (time_major, np.asfortranarray(x), x[::-1].copy()[::-1], Tensor(x)):
+        np.testing.assert_array_equal(layer(same), desired)
+
+
+def test_no_initial_state_is_zeros(rng, cell):
+    layer = make_layer(cell)
+    x = rng.standard_normal((B, T, I))
+    zeros = [np.zeros((B, H)) for _ in layer.cell.STATES]
+    np.testing.assert_array_equal(layer(x), layer(x, initial_state=zeros))
+
+
+def test_halves_joined_by_their_states_are_the_whole(rng, cell):
+    layer = make_layer(cell, return_sequences=True, return_state=True)
+    x = rng.standard_normal((B, T, I))
+    y, *final = layer(x)
+    early, *middle = layer(x[:, :2])
+    late, *final_late = layer(x[:, 2:], initial_state=middle)
+    assert_close(np.concatenate([early, late], 1), y.value, FLOAT64_OUTPUT)
+    for s, wanted in zip(final_late, final, strict=True):
+        assert_close(s, wanted.value, FLOAT64_OUTPUT)
+
+
+@pytest.mark.parametrize("vocabulary", [3, 500])
+@pytest.mark.parametrize("go_backwards", [False, True], ids=["forwards", "backwards"])
+def test_looked_up_rows_are_not_copied_out_and_have_the_right_gradient(
+    rng, cell, vocabulary, go_backwards
+):
+    table = Embedding(vocabulary, I, dtype="float64")
+    layer = make_layer(cell, return_sequences=True, go_backwards=go_backwards)
+    ids = rng.integers(0, vocabulary, (B, T))
+    d = rng.standard_normal((B, T, H))
+
+    sources = [table.embeddings, *layer.variables]
+    with GradientTape() as tape:
+        rows = table(ids)
+        y = layer(rows)
+    assert rows._rows is None
+    lazily = tape.gradient(y, sources, d)
+
+    with GradientTape() as tape:
+        copied = Tensor(table(ids).value)
+        y_copied = layer(copied)
+    desired = tape.gradient(y_copied, [copied, *layer.variables], d)
+    desired[0] = reference.embedding.backward(ids, vocabulary, desired[0])
+    assert_close(y, y_copied.value, FLOAT64_OUTPUT)
+    for ours, wanted in zip(lazily, desired, strict=True):
+        assert_close(ours, wanted, FLOAT64_GRADIENT)
+
+
+def test_looked_up_rows_serve_a_recurrent_and_another_layer_at_once(rng, cell):
+    table = Embedding(11, I, dtype="float64")
+    layer, dense = make_layer(cell), Dense(H, I, dtype="float64")
+    ids = rng.integers(0, 11, (B, T))
+
+    def run():
+        rows = table(ids)
+        return weighted_sum([layer(rows), dense(rows)], [1.0, 2.0])
+
+    def alone(part):
+        with GradientTape() as tape:
+            output = part(table(ids))
+        (gradient,) = tape.gradient(output, [table.embeddings])
+        return gradient
+
+    with GradientTape() as tape:
+        total = run()
+    (gradient,) = tape.gradient(total, [table.embeddings])
+    assert_close(gradient, alone(layer) + 2 * alone(dense), FLOAT64_GRADIENT)
+
+
+def test_without_a_tape_nothing_is_kept(rng, cell, monkeypatch):
+    asked = []
+    rnn = functional.rnn
+
+    def spy(*arguments, **options):
+        asked.append(options["training"])
+        return rnn(*arguments, **options)
+
+    monkeypatch.setattr(functional, "rnn", spy)
+    layer = make_layer(cell)
+    x = rng.standard_normal((B, T, I))
+    layer(x)
+    layer(x, training=True)
+    with GradientTape():
+        layer(x)
+    assert asked == [False, True, True]
+
+
+def test_weights_are_named_seeded_and_replaceable(cell):
+    layer = make_layer(cell, name="first")
+    names = [v.name for v in layer.variables]
+    assert names == ["first/kernel", "first/recurrent_kernel", "first/bias"]
+    for ours, again in zip(layer.get_weights(), make_layer(cell).get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, again)
+    weights = [w + 1 for w in layer.get_weights()]
+    layer.set_weights(weights)
+    for ours, wanted in zip(layer.get_weights(), weights, strict=True):
+        np.testing.assert_array_equal(ours, wanted)
+    with pytest.raises(ValueError, match="weights: first expected 3 arrays, got 2"):
+        layer.set_weights(weights[:2])
+    with pytest.raises(ValueError, match="first/kernel: expected shape"):
+        layer.set_weights([w.T for w in weights])
+
+
+def test_forget_bias_of_an_lstm_starts_at_one():
+    bias = LSTM(3, 2).bias.value
+    assert bias.tolist() == [0] * 3 + [1] * 3 + [0] * 6
+    assert not LSTM(3, 2, unit_forget_bias=False).bias.value.any()
+
+
+def test_recurrent_weights_start_orthogonal(cell):
+    R = make_layer(cell).recurrent_kernel.value
+    assert_close(R @ R.T, np.eye(H), FLOAT64_OUTPUT)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"cell": "gnu"}, "^cell: expected one of .*got 'gnu'"),
+        ({"units": 0}, "^units: expected .*got 0"),
+        ({"units": 2.5}, r"^units: expected .*got 2\.5"),
+        ({"input_dim": -1}, "^input_dim: expected .*got -1"),
+        ({"dtype": "float16"}, "^dtype: expected .*got 'float16'"),
+    ],
+    ids=str,
+)
+def test_wrong_arguments_are_named(cell, change, message):
+    with pytest.raises(ValueError, match=message):
+        Recurrent(**{"cell": cell, "units": H, "input_dim": I} | change)
+
+
+def test_wrong_inputs_are_named(rng, cell):
+    layer = make_layer(cell)
+    with pytest.raises(ValueError, match="^x: expected"):
+        layer(rng.standard_normal((B, T, I + 1)))
+    with pytest.raises(ValueError, match=r"^state\[0\]: expected"):
+        states = [np.zeros((B + 1, H)) for _ in layer.cell.STATES]
+        layer(rng.standard_normal((B, T, I)), initial_state=states)
