@@ -31,9 +31,7 @@ def float_array(name: str, value: Any, shape: Sequence[int | str]) -> NDArray[An
     """
     wanted = f"{_shape(shape)} float32 or float64"
     array = as_array(name, value, wanted)
-    if array.dtype.kind in "biu" or (
-        array.dtype == np.float64 and not hasattr(value, "__array__")
-    ):
+    if array.dtype.kind in "biu" or (array.dtype == np.float64 and not hasattr(value, "__array__")):
         array = array.astype(np.float32)
     if array.dtype not in FLOATS or not _fits(array.shape, shape):
         raise ValueError(f"{name}: expected {wanted}, got {describe(array)}")

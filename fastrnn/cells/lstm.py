@@ -1,9 +1,9 @@
 """Long short-term memory (Hochreiter and Schmidhuber 1997; forget gate: Gers et al. 2000).
 
-    (1) i = sigmoid(a_i)    f = sigmoid(a_f)    o = sigmoid(a_o)
-    (2) g = tanh(a_g)
-    (3) c = f * c_prev + i * g
-    (4) h = o * tanh(c)
+(1) i = sigmoid(a_i)    f = sigmoid(a_f)    o = sigmoid(a_o)
+(2) g = tanh(a_g)
+(3) c = f * c_prev + i * g
+(4) h = o * tanh(c)
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from fastrnn.simd.mathematics import sigmoid, tanh
 class LSTM(NamedTuple):
     """The standard LSTM cell; it has no constants."""
 
-    GATES = ("i", "f", "g", "o")
-    INPUT_GATES = (0, 4)
-    RECURRENT_GATES = (0, 4)
-    STATES = ("h", "c")
+    GATES = ("i", "f", "g", "o")  # type: ignore[misc]
+    INPUT_GATES = (0, 4)  # type: ignore[misc]
+    RECURRENT_GATES = (0, 4)  # type: ignore[misc]
+    STATES = ("h", "c")  # type: ignore[misc]
 
     def forward(cell: Any, a: Any, state: Any) -> Any:  # noqa: N805
         """One step: see the package's docstring."""

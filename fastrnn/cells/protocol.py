@@ -24,11 +24,6 @@ def gates(cell: Any) -> int:
     return len(type(cell).GATES)
 
 
-def extra_states(cell: Any) -> int:
-    """Return how many states there are beside h."""
-    return len(type(cell).STATES) - 1
-
-
 def input_gates(cell: Any) -> tuple[int, int]:
     """Return first and last+1 of the gates that W feeds."""
     first, last = type(cell).INPUT_GATES
@@ -54,12 +49,6 @@ def _overload_backward(cell, saved, before, after, dstate):  # type: ignore[no-u
 @overload(gates, jit_options=POINTWISE)
 def _overload_gates(cell):  # type: ignore[no-untyped-def]
     count = len(cell.instance_class.GATES)
-    return lambda cell: count
-
-
-@overload(extra_states, jit_options=POINTWISE)
-def _overload_extra_states(cell):  # type: ignore[no-untyped-def]
-    count = len(cell.instance_class.STATES) - 1
     return lambda cell: count
 
 

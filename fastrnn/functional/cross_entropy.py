@@ -71,7 +71,7 @@ def cross_entropy(
     logits = product.forward()
     losses = np.empty(product.N, dtype)
     arguments = softmax.CrossEntropy(
-        N=product.N, panels=product.panels.count, vocabulary=product.O, logits=logits,
+        N=product.N, panels=product.panels.number, vocabulary=product.O, logits=logits,
         targets=np.ascontiguousarray(classes), weights=row_weights, scale=1.0 / total,
         losses=losses, training=int(training),
     )  # fmt: skip

@@ -47,13 +47,13 @@ class Affine:
         # Rows are taken in memory order: time-major memory seen batch-major is not copied.
         self.order = sorted(range(ndim - 1), key=lambda axis: -self.x.strides[axis])
         self.rows = _flat_rows(self.x.transpose(*self.order, ndim - 1))
-        self.N = int(self.rows.rows[-1])
+        self.N = self.x.size // self.I
         self.panels = plain_panels(self.O, dtype)
         self.share = (0, self.panels.vectors)
 
     def forward(self) -> Array:
         """Return x @ W + b, (P, N, width)."""
-        out = buffers.empty((self.panels.count, self.N, self.panels.width), self.W.dtype)
+        out = buffers.empty((self.panels.number, self.N, self.panels.width), self.W.dtype)
         project(self.rows, self.W, self.b, self.panels, self.share, out)
         return out
 
@@ -69,13 +69,15 @@ class Affine:
         """Return a user's array (..., columns) or (...) as rows (N, columns) or (N,)."""
         rest = array.ndim - len(self.order)
         axes = [*self.order, *range(len(self.order), array.ndim)]
-        return array.transpose(axes).reshape(self.N, *array.shape[array.ndim - rest :])
+        rows: Array = array.transpose(axes).reshape(self.N, *array.shape[array.ndim - rest :])
+        return rows
 
     def from_rows(self, rows: Array) -> Array:
         """Return rows (N, columns) as a user's array (..., columns)."""
         shape = [self.shape[axis] for axis in self.order]
         back = [self.order.index(axis) for axis in range(len(self.order))]
-        return rows.reshape(*shape, rows.shape[1]).transpose(*back, len(self.order))
+        array: Array = rows.reshape(*shape, rows.shape[1]).transpose(*back, len(self.order))
+        return array
 
 
 def _flat_rows(x: Array) -> gemm.Rows:

@@ -17,7 +17,7 @@ Array = NDArray[Any]
 class Panels(NamedTuple):
     """How the columns of a matrix are dealt out to panels.
 
-    count       panels
+    number      panels
     lanes       numbers in a vector
     columns     first column of each vector of panel 0
     step        columns from one panel to the next
@@ -25,7 +25,7 @@ class Panels(NamedTuple):
                 columns that exist from vector v of panel p on: limit - p * step - v * limit_step
     """
 
-    count: int
+    number: int
     lanes: int
     columns: tuple[int, ...]
     step: int
@@ -72,7 +72,7 @@ def _arguments(matrix: Array, panels: Panels, packed: Array) -> pack.Packing:
     row, column = (stride // matrix.itemsize for stride in matrix.strides)
     return pack.Packing(
         matrix, row, column, matrix.shape[0], len(panels.columns), _table(panels.columns),
-        panels.step, panels.limit, panels.limit_step, panels.count, packed,
+        panels.step, panels.limit, panels.limit_step, panels.number, packed,
     )  # fmt: skip
 
 
@@ -87,11 +87,11 @@ def _readable(matrix: Array) -> Array:
 
 
 def packed(matrix: Array, panels: Panels) -> Array:
-    """Return the panels (count, K, width) of a matrix (K, columns)."""
+    """Return the panels (panels, K, width) of a matrix (K, columns)."""
     matrix = _readable(matrix)
     K = matrix.shape[0]
-    target = buffers.empty((panels.count, K, panels.width), matrix.dtype)
-    workers = schedule.workers_for(target.size * 16, panels.count)
+    target = buffers.empty((panels.number, K, panels.width), matrix.dtype)
+    workers = schedule.workers_for(target.size * 16, panels.number)
     pack.pack(None, _arguments(matrix, panels, target), workers)
     return target
 
@@ -100,8 +100,8 @@ def packed_transposed(matrix: Array, panels: Panels) -> Array:
     """Return the operand of gradients @ matrix^T of a matrix (K, columns), flat."""
     matrix = _readable(matrix)
     blocks = -(-matrix.shape[0] // panels.lanes)
-    size = panels.count * panels.width * blocks * panels.lanes
-    is_full = panels.limit == panels.count * panels.step
+    size = panels.number * panels.width * blocks * panels.lanes
+    is_full = panels.limit == panels.number * panels.step
     target = (buffers.empty if is_full else buffers.zeros)((size,), matrix.dtype)
     workers = schedule.workers_for(size * 16, blocks)
     pack.pack_transposed(None, _arguments(matrix, panels, target), workers)
@@ -109,8 +109,8 @@ def packed_transposed(matrix: Array, panels: Panels) -> Array:
 
 
 def unpacked(source: Array, panels: Panels, columns: int) -> Array:
-    """Return the matrix (K, columns) whose panels (count, K, width) are given."""
+    """Return the matrix (K, columns) whose panels (panels, K, width) are given."""
     matrix = np.empty((source.shape[1], columns), source.dtype)
-    workers = schedule.workers_for(source.size * 16, panels.count)
+    workers = schedule.workers_for(source.size * 16, panels.number)
     pack.unpack(None, _arguments(matrix, panels, source), workers)
     return matrix

@@ -25,9 +25,9 @@ def project(
 
     x (N, M), W (M, columns of the share), b (columns,) or None; writes out (P, N, width)
     """
-    N = int(x.rows[-1])
+    N = out.shape[1]
     arguments = gemm.Projection(
-        *x, panels.count, panels.vectors, *share, packed(W, panels.share(*share)),
+        *x, panels.number, panels.vectors, *share, packed(W, panels.share(*share)),
         packed_bias(b, panels, W.dtype), out,
     )  # fmt: skip
     gemm.project(None, arguments, schedule.workers_for(N * W.size, N))
@@ -36,7 +36,7 @@ def project(
 def packed_bias(b: Array | None, panels: Panels, dtype: np.dtype[Any]) -> Array:
     """Return a bias (columns,) in panels (P, 1, width); zeros where it is None."""
     if b is None:
-        return buffers.zeros((panels.count, 1, panels.width), dtype)
+        return buffers.zeros((panels.number, 1, panels.width), dtype)
     return packed(b[None], panels)
 
 
@@ -46,16 +46,16 @@ def weight_gradient(
     """Return dW = x^T @ dout (M, columns) and, if `with_bias`, db, the column sums of dout."""
     N = dout.shape[1]
     if N == 0:
-        dW, db = np.zeros((x.M, columns), dout.dtype), np.zeros(columns, dout.dtype)
-        return dW, db if with_bias else None
+        no_db = np.zeros(columns, dout.dtype) if with_bias else None
+        return np.zeros((x.M, columns), dout.dtype), no_db
     part = panels.share(*share)
     chunk = schedule.chunk_rows(x.M)
-    workers = schedule.workers_for(N * x.M * columns, panels.count * x.M)
+    workers = schedule.workers_for(N * x.M * columns, panels.number * x.M)
     gathered = buffers.empty((workers, chunk, x.M), dout.dtype) if x.steps > 1 else None
-    packed_dW = buffers.empty((panels.count, x.M, part.width), dout.dtype)
-    packed_db = buffers.empty((panels.count, 1, panels.width), dout.dtype) if with_bias else None
+    packed_dW = buffers.empty((panels.number, x.M, part.width), dout.dtype)
+    packed_db = buffers.empty((panels.number, 1, panels.width), dout.dtype) if with_bias else None
     arguments = gemm.WeightGradient(
-        *x, panels.count, panels.vectors, *share, dout, chunk, gathered, packed_dW, packed_db
+        *x, panels.number, panels.vectors, *share, dout, chunk, gathered, packed_dW, packed_db
     )
     gemm.weight_gradient(None, arguments, workers)
     db = None if packed_db is None else unpacked(packed_db, panels, columns)[0]
@@ -67,7 +67,7 @@ def input_gradient(W: Array, dout: Array, panels: Panels, share: tuple[int, int]
     N, M = dout.shape[1], W.shape[0]
     dx = np.empty((N, M), dout.dtype)
     arguments = gemm.InputGradient(
-        N, M, panels.count, panels.vectors, *share, dout,
+        N, M, panels.number, panels.vectors, *share, dout,
         packed_transposed(W, panels.share(*share)), dx,
     )  # fmt: skip
     gemm.input_gradient(None, arguments, schedule.workers_for(N * W.size, max(N, 1)))

@@ -95,12 +95,13 @@ def rnn(
     Returns
     -------
     y : (T, B, H) array
-        h of every step.
+        h of every step; read-only if `training`, as `backward` reads it too.
     state : tuple of (B, H) arrays
         The states after each sequence's last step.
     backward : callable
         `backward(dy=None, dstate=None) -> Gradients`, with dy (T, B, H) and dstate a tuple like
-        `state` whose entries may be None.  It overwrites what was saved and so runs once.
+        `state` whose entries may be None.  It overwrites what was saved and so runs once, and
+        the arguments of the call must not have changed before it does.
 
     Raises
     ------
@@ -168,7 +169,7 @@ class _Run:
         self.b = None if b is None else self._like_R("b", b, (G * H,))
         self.panels = gate_panels(H, G, self.dtype)
         self.R_panels = self.panels.share(*cell.RECURRENT_GATES)
-        self.padded = self.panels.count * self.panels.lanes
+        self.padded = self.panels.number * self.panels.lanes
 
     def _like_R(self, name: str, value: Any, shape: tuple[int | str, ...]) -> Array:
         array = _validate.float_array(name, value, shape)
@@ -239,13 +240,14 @@ class _Run:
         is_hoisted = not is_looked_up and schedule.is_hoisted(
             B, self.I, H, panels.vectors, self.dtype.itemsize
         )
-        self.gates = looked_up = x = W = bias = None
+        looked_up = x = W = bias = None
+        self.gates: Any = None
         if training or is_hoisted:
-            self.gates = buffers.empty((panels.count, N, panels.width), self.dtype)
+            self.gates = buffers.empty((panels.number, N, panels.width), self.dtype)
         if is_looked_up or is_hoisted:
             products = self.gates
             if is_looked_up:
-                shape = (panels.count, len(self.E), panels.width)
+                shape = (panels.number, len(self.E), panels.width)
                 products = looked_up = buffers.empty(shape, self.dtype)
             project(self.x_rows, self.W, self.b, panels, self.cell.INPUT_GATES, products)
         else:
@@ -255,7 +257,7 @@ class _Run:
         R = packed(self.R, self.R_panels)
         workers = schedule.workers_for(N * panels.vectors * H * H, B)
         arguments = scan.Scan(
-            T=T, B=B, I=self.I, H=H, panels=panels.count, N=N, rows=rows,
+            T=T, B=B, I=self.I, H=H, panels=panels.number, N=N, rows=rows,
             splits=time_steps.splits(self.steps, workers),
             x=x and x.array, x_step=x and x.step, x_row=x.row if x else 0,
             ids=self.ids, table=looked_up, table_rows=len(self.E) if is_looked_up else 0,
@@ -263,7 +265,9 @@ class _Run:
             saving=int(training),
         )  # fmt: skip
         scan.forward(self.cell, arguments, workers)
-        return self._output(), self._final_state(training)
+        y = time_steps.unview(self.h[B:], self.steps, self.reverse, self.T)
+        y.flags.writeable = not training
+        return y, self._final_state(training)
 
     def _place(self, states: tuple[Array | None, ...], h: Array, extra: Array) -> None:
         """Write states (B, H) of the user's sequences to the first rows of h and extra."""
@@ -280,13 +284,10 @@ class _Run:
         """Return rows (B, >= H) of the places as a state (B, H) of the user's sequences."""
         packing = self.steps.packing
         if packing is None:
-            return rows[:, : self.H].copy()
-        state = np.empty((self.steps.B, self.H), self.dtype)
+            return np.array(rows[:, : self.H])
+        state: Array = np.empty((self.steps.B, self.H), self.dtype)
         state[packing.order] = rows[:, : self.H]
         return state
-
-    def _output(self) -> Array:
-        return time_steps.unview(self.h[self.steps.B :], self.steps, self.reverse, self.T)
 
     def _final_state(self, training: bool) -> tuple[Array, ...]:
         """Return the states after each sequence's last step."""
@@ -313,7 +314,7 @@ class _Run:
         R_transposed = packed_transposed(self.R, self.R_panels)
         workers = schedule.workers_for(N * panels.vectors * H * H, B)
         arguments = scan.BackwardScan(
-            T=T, B=B, H=H, panels=panels.count, N=N, rows=rows,
+            T=T, B=B, H=H, panels=panels.number, N=N, rows=rows,
             splits=time_steps.splits(self.steps, workers),
             R_transposed=R_transposed, h=self.h, h_row=H, extra=self.extra,
             dy=dy_view and dy_view.array, dy_step=dy_view and dy_view.step,
@@ -349,10 +350,10 @@ class _Run:
     def _looked_up_gradient(self) -> Array:
         """Return the gradient of the table of pre-activations (P, vocabulary, G * V)."""
         panels = self.panels
-        out = buffers.empty((panels.count, len(self.E), panels.width), self.dtype)
+        out = buffers.empty((panels.number, len(self.E), panels.width), self.dtype)
         arguments = table.TableGradient(
-            self.ids, self.steps.N, len(self.E), panels.count, panels.vectors, self.gates, out
+            self.ids, self.steps.N, len(self.E), panels.number, panels.vectors, self.gates, out
         )
-        workers = schedule.workers_for(self.gates.size, panels.count)
+        workers = schedule.workers_for(self.gates.size, panels.number)
         table.add_rows(None, arguments, workers)
         return out

@@ -22,9 +22,7 @@ class Dense(Layer):
         Length of a row of x.
     """
 
-    def __init__(
-        self, units: int, input_dim: int, *, name: str = "dense", **options: Any
-    ) -> None:
+    def __init__(self, units: int, input_dim: int, *, name: str = "dense", **options: Any) -> None:
         super().__init__(name=name, **options)
         self.units = positive("units", units)
         shape = (positive("input_dim", input_dim), units)

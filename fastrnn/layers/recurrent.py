@@ -62,9 +62,7 @@ class Recurrent(Layer):
         columns = len(self.cell.GATES) * units
         kernel_shape = (positive("input_dim", input_dim), columns)
         self.kernel = self._add_weight("kernel", kernel_shape, "glorot_uniform")
-        self.recurrent_kernel = self._add_weight(
-            "recurrent_kernel", (units, columns), "orthogonal"
-        )
+        self.recurrent_kernel = self._add_weight("recurrent_kernel", (units, columns), "orthogonal")
         self.bias = self._add_weight("bias", (columns,), "zeros")
 
     def __call__(
@@ -114,7 +112,8 @@ class Recurrent(Layer):
             if dy is not None:
                 dy = dy.swapaxes(0, 1)[:: -1 if self.go_backwards else 1]
             d = backward(dy, dstate)
-            dx = d.x if source is not x else d.x.swapaxes(0, 1)
+            assert d.x is not None
+            dx = d.x.swapaxes(0, 1) if source is x else d.x
             return [dx, d.W, d.R, d.b, *d.state[: len(states)]]
 
         record(

@@ -1,0 +1,1 @@
+"""How this processor computes: tiles, vectors, memory and elementary functions."""

@@ -295,9 +295,7 @@ def copy_transposed(context, source, source_row, rows, columns, target, target_r
         for c in range(lanes):
             with builder.if_then(builder.icmp_signed("<", _INT64(c), columns)):
                 address = builder.gep(target, [builder.mul(_INT64(c), target_row)])
-                builder.store(
-                    square[c], builder.bitcast(address, pointer), align=_itemsize(vector)
-                )
+                builder.store(square[c], builder.bitcast(address, pointer), align=_itemsize(vector))
         return context.get_dummy_value()
 
     signature = types.void(source, types.intp, types.intp, types.intp, target, types.intp)

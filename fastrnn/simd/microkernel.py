@@ -93,9 +93,7 @@ def _multiply_tile(  # type: ignore[no-untyped-def]
             row_of_p = [load(at(p_k, column)) for column in columns]
             new = []
             for m in range(row_count):
-                number = builder.load(
-                    at(a_k, builder.mul(_INT64(m), a_row)), align=bytes_aligned
-                )
+                number = builder.load(at(a_k, builder.mul(_INT64(m), a_row)), align=bytes_aligned)
                 left = splat(builder, number, vector.ir)
                 for n, right in enumerate(row_of_p):
                     total = sums_inner[m * vector_count + n]

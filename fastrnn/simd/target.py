@@ -38,7 +38,8 @@ _FLOAT64 = {name: tile._replace(lanes=tile.lanes // 2) for name, tile in _FLOAT3
 
 _AVX512_PROCESSORS = ("x86-64-v4", "skylake-avx512", "cascadelake", "cooperlake", "cannonlake",
                       "icelake-client", "icelake-server", "tigerlake", "rocketlake",
-                      "sapphirerapids", "emeraldrapids", "graniterapids", "znver4", "znver5")  # fmt: skip
+                      "sapphirerapids", "emeraldrapids", "graniterapids",
+                      "znver4", "znver5")  # fmt: skip
 _AVX2_PROCESSORS = ("x86-64-v3", "haswell", "broadwell", "skylake", "alderlake", "raptorlake",
                     "meteorlake", "arrowlake", "znver1", "znver2", "znver3")  # fmt: skip
 
@@ -61,20 +62,23 @@ def instruction_set() -> str:
     """Return the key of the tile table for the processor that kernels are compiled for."""
     if platform.machine().lower() in ("aarch64", "arm64"):
         return "neon"
-    if config.CPU_FEATURES:
-        features = set(config.CPU_FEATURES.split(","))
-        has = lambda name: f"+{name}" in features  # noqa: E731
-    elif config.CPU_NAME:
-        has = {
-            "avx512f": config.CPU_NAME in _AVX512_PROCESSORS,
-            "avx2": config.CPU_NAME in _AVX512_PROCESSORS + _AVX2_PROCESSORS,
-            "fma": config.CPU_NAME in _AVX512_PROCESSORS + _AVX2_PROCESSORS,
-        }.__getitem__
-    else:
-        has = llvm.get_host_cpu_features().get
-    if has("avx512f"):
+    features = _features()
+    if "avx512f" in features:
         return "avx512"
-    return "avx2" if has("avx2") and has("fma") else "portable"
+    return "avx2" if {"avx2", "fma"} <= features else "portable"
+
+
+def _features() -> set[str]:
+    """Return what the processor that kernels are compiled for can do, as far as tiles care."""
+    if config.CPU_FEATURES:
+        return {word[1:] for word in config.CPU_FEATURES.split(",") if word.startswith("+")}
+    if config.CPU_NAME in _AVX512_PROCESSORS:
+        return {"avx512f", "avx2", "fma"}
+    if config.CPU_NAME in _AVX2_PROCESSORS:
+        return {"avx2", "fma"}
+    if config.CPU_NAME:
+        return set()
+    return {name for name, has in llvm.get_host_cpu_features().items() if has}
 
 
 def lanes_of(dtype: np.dtype[Any]) -> int:

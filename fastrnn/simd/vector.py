@@ -19,7 +19,7 @@ _INT32 = ir.IntType(32)
 _INT64 = ir.IntType(64)
 
 
-class Vector(types.Type):
+class Vector(types.Type):  # type: ignore[misc]
     """`lanes` numbers of Numba type `dtype` in one vector."""
 
     def __init__(self, dtype: types.Float, lanes: int) -> None:
@@ -268,7 +268,7 @@ def lane_numbers(context, x):  # type: ignore[no-untyped-def]
 
 @intrinsic
 def double(context, x):  # type: ignore[no-untyped-def]
-    """The numbers of `x` in float64, in a vector of as many lanes."""
+    """Numbers of `x` in float64, in a vector of as many lanes."""
     result = Vector(types.float64, x.lanes)
 
     def generate(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:

@@ -277,12 +277,8 @@ def input_gradient(cell, args, worker, workers):  # type: ignore[no-untyped-def]
                                 else:
                                     sums = load_edge(c + i * s.M + v, there - v)
                                 store(scratch + i * size + v, sums)
-                        multiply(
-                            height, high - low, a, weights, size, scratch, size, scratch, size
-                        )
+                        multiply(height, high - low, a, weights, size, scratch, size, scratch, size)
                         for i in range(height):
                             for v in range(0, size, lane):
-                                store_edge(
-                                    c + i * s.M + v, load(scratch + i * size + v), there - v
-                                )
+                                store_edge(c + i * s.M + v, load(scratch + i * size + v), there - v)
         row += count

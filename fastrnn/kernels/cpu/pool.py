@@ -175,7 +175,7 @@ class _Pool:
         _function(_prepare, 1)(self._address)
 
     def run(self, address: int, cell: int, args: int, workers: int, threads: int) -> None:
-        """Run a task, on `threads` threads at least."""
+        """Run a task, on `threads` threads at least where the system gives as many."""
         if len(self._threads) < threads - 1:
             self._start(threads - 1)
         self._dispatch(self._address, address, cell, args, workers)
@@ -193,7 +193,10 @@ class _Pool:
                 thread = threading.Thread(
                     target=self._serve, args=(self._address,), name=name, daemon=True
                 )
-                thread.start()
+                try:
+                    thread.start()
+                except RuntimeError:  # the interpreter is shutting down, or there are too many
+                    break
                 self._threads.append(thread)
 
 
@@ -239,7 +242,8 @@ def run(address: int, cell: int, args: int, workers: int, threads: int) -> None:
     Python threads at once.
     """
     global _pool
-    if workers == 1 or threads == 1 or _is_closed or sys.platform == "win32":
+    is_alone = workers == 1 or threads == 1 or workers > _MOST_WORKERS
+    if is_alone or _is_closed or sys.platform == "win32":
         call = _task_type(address)
         for worker in range(workers):
             call(cell, args, worker, workers)

@@ -27,7 +27,7 @@ from numba.extending import overload
 
 from fastrnn._jit import POINTWISE, part
 from fastrnn.cells import protocol
-from fastrnn.cells.protocol import extra_states, gates, input_gates, recurrent_gates
+from fastrnn.cells.protocol import gates, input_gates, recurrent_gates
 from fastrnn.kernels.cpu.task import Floats, Ids, Ints, task
 from fastrnn.simd.memory import (
     broadcast,

@@ -20,20 +20,27 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 from functools import cache
-from typing import Any, NamedTuple, NewType, get_type_hints
+from typing import TYPE_CHECKING, Any, NamedTuple, NewType, get_type_hints
 
 import numpy as np
 from numba import types
+from numpy.typing import NDArray
 
 from fastrnn._jit import is_stamped, kernel, machine_address
 from fastrnn.kernels.cpu import pool
 from fastrnn.kernels.cpu.threads import usable_processors
 from fastrnn.simd import microkernel
 
-Floats = NewType("Floats", object)
-Doubles = NewType("Doubles", object)
-Ints = NewType("Ints", object)
-Ids = NewType("Ids", object)
+if TYPE_CHECKING:
+    Floats = NDArray[Any] | None
+    Doubles = NDArray[np.float64] | None
+    Ints = NDArray[np.int64] | None
+    Ids = NDArray[np.int32] | None
+else:
+    Floats = NewType("Floats", object)
+    Doubles = NewType("Doubles", object)
+    Ints = NewType("Ints", object)
+    Ids = NewType("Ids", object)
 
 _NUMBA_FLOATS = {np.dtype(np.float32): types.float32, np.dtype(np.float64): types.float64}
 
@@ -53,7 +60,7 @@ class Task:
         self.__name__ = body.__name__
         self._body = kernel(body)
         self._uncached: list[Any] = []  # kept: machine code goes with its last reference
-        self._addresses: dict[tuple[type, type, np.dtype[Any]], int] = {}
+        self._addresses: dict[tuple[Any, ...], int] = {}
 
     def __call__(self, cell: Any, args: Any, workers: int) -> None:
         """Run the kernel on `workers` workers, on as many threads as there are.
@@ -69,7 +76,8 @@ class Task:
         """
         if cell is None:
             cell = _NO_CELL
-        layout = _layout(type(args))
+        arguments: Any = type(args)
+        layout = _layout(arguments)
         packed, dtype = layout.pack(args)
         key = (type(cell), layout, dtype)
         address = self._addresses.get(key)

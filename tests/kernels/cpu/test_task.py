@@ -3,6 +3,7 @@
 import os
 import shutil
 import struct
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -14,7 +15,7 @@ from simd.vectors import uncached
 
 import fastrnn
 from fastrnn import _jit, functional, get_num_threads, set_num_threads
-from fastrnn.kernels.cpu import schedule
+from fastrnn.kernels.cpu import pool, schedule
 from fastrnn.kernels.cpu.task import Doubles, Floats, Ids, Ints, task
 from fastrnn.simd.memory import is_given
 
@@ -104,6 +105,33 @@ def test_every_worker_runs_once_even_beyond_the_threads(mixing, workers):
     mixing(None, arguments, workers)
     assert arguments.out[8 : 8 + workers].tolist() == [workers] * workers
     assert np.isnan(arguments.out[8 + workers :]).all()
+
+
+def test_without_another_thread_the_caller_does_the_work(mixing, monkeypatch):
+    def refuse(thread):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(pool, "_pool", None)
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    arguments = mixed_arguments()
+    mixing(None, arguments, 3)
+    assert arguments.out[8:11].tolist() == [3, 3, 3]
+
+
+class Count(NamedTuple):
+    """A place for each worker."""
+
+    runs: Floats
+
+
+def count(cell, args, worker, workers):
+    args[0].runs[worker] += 1
+
+
+def test_more_workers_than_a_job_can_number_take_turns():
+    runs = np.zeros((1 << 20) + 1, np.float32)
+    uncached(count)(None, Count(runs), len(runs))
+    assert (runs == 1).all()
 
 
 @pytest.mark.parametrize(
