@@ -42,4 +42,4 @@ class LSTM(NamedTuple):
         da_i = dc * g * (i * (1.0 - i))  # (3) (1)
         da_f = dc * c_prev * (f * (1.0 - f))  # (3) (1)
         da_g = dc * i * (1.0 - g * g)  # (3) (2)
-        return (da_i, da_f, da_g, da_o), (dh * 0.0, dc * f)
+        return (da_i, da_f, da_g, da_o), (0.0, dc * f)

@@ -109,8 +109,9 @@ def packed_transposed(matrix: Array, panels: Panels) -> Array:
 
 
 def unpacked(source: Array, panels: Panels, columns: int) -> Array:
-    """Return the matrix (K, columns) whose panels (panels, K, width) are given."""
-    matrix = np.empty((source.shape[1], columns), source.dtype)
+    """Return the matrix (K, columns) whose panels (panels, K, width) are given, 0 elsewhere."""
+    is_full = panels.vectors * panels.limit >= columns
+    matrix = (np.empty if is_full else np.zeros)((source.shape[1], columns), source.dtype)
     workers = schedule.workers_for(source.size * 16, panels.number)
     pack.unpack(None, _arguments(matrix, panels, source), workers)
     return matrix

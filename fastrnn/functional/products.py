@@ -65,7 +65,7 @@ def weight_gradient(
 def input_gradient(W: Array, dout: Array, panels: Panels, share: tuple[int, int]) -> Array:
     """Return dx = dout @ W^T, (N, M)."""
     N, M = dout.shape[1], W.shape[0]
-    dx = np.empty((N, M), dout.dtype)
+    dx = buffers.empty((N, M), dout.dtype)
     arguments = gemm.InputGradient(
         N, M, panels.number, panels.vectors, *share, dout,
         packed_transposed(W, panels.share(*share)), dx,

@@ -131,10 +131,15 @@ def unview(rows: Array, steps: Steps, reverse: bool, T: int) -> Array:
     return array
 
 
+@lru_cache(maxsize=256)
+def _even_splits(B: int, workers: int) -> Indices:
+    return np.arange(workers + 1, dtype=np.int64) * B // workers
+
+
 def splits(steps: Steps, workers: int) -> Indices:
     """Return the (workers + 1,) first sequences of equal shares of the rows."""
     if steps.packing is None:
-        return np.arange(workers + 1, dtype=np.int64) * steps.B // workers
+        return _even_splits(steps.B, workers)
     lengths = np.bincount(np.arange(steps.N) - np.repeat(steps.rows[:-1], np.diff(steps.rows)))
     share = np.searchsorted(np.cumsum(lengths), np.arange(1, workers) * steps.N / workers)
     return np.concatenate([[0], share, [steps.B]]).astype(np.int64)

@@ -86,7 +86,9 @@ class Recurrent(Layer):
             goes on with the final states if `return_state`.
         """
         x = inputs if isinstance(inputs, LookedUp) else as_tensor(inputs, self.dtype)
-        states = [as_tensor(s, self.dtype) for s in initial_state or ()]
+        states = [
+            as_tensor(s, self.dtype) for s in (() if initial_state is None else initial_state)
+        ]
         if isinstance(x, LookedUp):
             source: Tensor = x.table
             rows: Any = functional.Embedded(x.ids.swapaxes(0, 1), x.table.value)

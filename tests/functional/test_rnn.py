@@ -357,6 +357,16 @@ def test_arguments_are_left_as_they_were_and_results_are_the_callers(rng, cell, 
         assert not any(np.shares_memory(a, argument) for argument in arrays_of(problem))
 
 
+def test_output_that_backward_reads_is_read_only(rng, cell):
+    x, W, R, b, state, _, _ = random_problem(rng, cell, 4, 5, 3, 7, np.float32)
+    for options in ({}, {"reverse": True}, {"lengths": [4, 2, 0, 1, 3]}):
+        y, _, _ = functional.rnn(cell, x, W, R, b, state, **options)
+        with pytest.raises(ValueError, match="read-only"):
+            y[0] = 0
+        y, _, _ = functional.rnn(cell, x, W, R, b, state, training=False, **options)
+        y[0] = 0
+
+
 def test_results_of_one_call_are_not_overwritten_by_the_next(rng, cell):
     problem = random_problem(rng, cell, 4, 5, 3, 7, np.float32)
     x, W, R, b, state, dy, dstate = problem

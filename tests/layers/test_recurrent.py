@@ -104,7 +104,8 @@ def test_no_initial_state_is_zeros(rng, cell):
     layer = make_layer(cell)
     x = rng.standard_normal((B, T, I))
     zeros = [np.zeros((B, H)) for _ in layer.cell.STATES]
-    np.testing.assert_array_equal(layer(x), layer(x, initial_state=zeros))
+    for same in (zeros, np.stack(zeros), []):
+        np.testing.assert_array_equal(layer(x), layer(x, initial_state=same))
 
 
 def test_halves_joined_by_their_states_are_the_whole(rng, cell):

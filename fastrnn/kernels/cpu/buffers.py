@@ -35,7 +35,7 @@ if hasattr(os, "register_at_fork"):
 class _Block:
     """Memory that returns to the pool when the last array on it is gone."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, shape: tuple[int, ...], typestr: str) -> None:
         global _kept
         memory = None
         with _lock:
@@ -47,8 +47,8 @@ class _Block:
         address = self._memory.__array_interface__["data"][0]
         self.__array_interface__: dict[str, Any] = {
             "data": (address + -address % _ALIGNMENT, False),
-            "shape": (size,),
-            "typestr": "|u1",
+            "shape": shape,
+            "typestr": typestr,
             "version": 3,
         }
 
@@ -68,8 +68,7 @@ def empty(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
     size = dtype.itemsize
     for length in shape:
         size *= length
-    block: NDArray[np.uint8] = np.asarray(_Block(_size_class(size)))
-    return block[:size].view(dtype).reshape(shape)
+    return np.asarray(_Block(_size_class(size), shape, dtype.str))
 
 
 def _size_class(size: int) -> int:

@@ -170,11 +170,12 @@ class _Pool:
         self._address = start + -start % 64
         self._threads: list[threading.Thread] = []
         self._lock = threading.Lock()
-        self._serve = _function(_serve, 1)
-        self._dispatch = _function(_dispatch, 5)
-        _function(_prepare, 1)(self._address)
+        word, memory = ctypes.c_int64, ctypes.c_char_p
+        self._serve = _function(_serve, word)
+        self._dispatch = _function(_dispatch, word, word, memory, memory, word)
+        _function(_prepare, word)(self._address)
 
-    def run(self, address: int, cell: int, args: int, workers: int, threads: int) -> None:
+    def run(self, address: int, cell: bytes, args: bytes, workers: int, threads: int) -> None:
         """Run a task, on `threads` threads at least where the system gives as many."""
         if len(self._threads) < threads - 1:
             self._start(threads - 1)
@@ -182,7 +183,7 @@ class _Pool:
 
     def stop(self) -> None:
         """End the threads: their code and their memory are about to go."""
-        _function(_stop, 1)(self._address)
+        _function(_stop, ctypes.c_int64)(self._address)
         for thread in self._threads:
             thread.join(timeout=5)
 
@@ -200,10 +201,10 @@ class _Pool:
                 self._threads.append(thread)
 
 
-def _function(compiled: Any, count: int) -> Any:
-    """Return a compiled function of `count` ints as a C function, which releases the GIL."""
-    address = machine_address(compiled, types.void(*[types.intp] * count))
-    return ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * count)(address)
+def _function(compiled: Any, *arguments: Any) -> Any:
+    """Return a compiled function of words as a C function, which releases the GIL."""
+    address = machine_address(compiled, types.void(*[types.intp] * len(arguments)))
+    return ctypes.CFUNCTYPE(None, *arguments)(address)
 
 
 _pool: _Pool | None = None
@@ -232,11 +233,15 @@ def _close() -> None:
         pool.stop()
 
 
-_task_type = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 4)
+_task_type = ctypes.CFUNCTYPE(
+    None, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_int64, ctypes.c_int64
+)
 
 
-def run(address: int, cell: int, args: int, workers: int, threads: int) -> None:
+def run(address: int, cell: bytes, args: bytes, workers: int, threads: int) -> None:
     """Call the task at machine address `address` for each worker.
+
+    cell, args   the memory that it gets the addresses of
 
     On `threads` threads, this one included; further workers take turns.  May be called from many
     Python threads at once.

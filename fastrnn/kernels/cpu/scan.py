@@ -147,15 +147,18 @@ def _overload_as_vector(p, value):  # type: ignore[no-untyped-def]
 
 
 @part
-def add_product(rows, first, last, a, panel, scratch, width):  # type: ignore[no-untyped-def]
-    """Add a @ panel to the gates first..last of `rows` rows of scratch, each `width` wide."""
+def add_product(rows, first, last, a, panel, c0, c0_row, scratch, width):  # type: ignore[no-untyped-def]
+    """Write c0 + a @ panel to the gates first..last of `rows` rows of scratch, `width` apart.
+
+    c0    gate 0 of what to start from, its rows c0_row apart; may be scratch itself
+    """
     lane = lanes(scratch)
     step = tile_vectors(scratch)
     stride = (last - first) * lane
     for v in range(first, last, step):
-        c = scratch + v * lane
         right = panel + (v - first) * lane
-        multiply(rows, min(step, last - v), a, right, stride, c, width, c, width)
+        start, c = c0 + v * lane, scratch + v * lane
+        multiply(rows, min(step, last - v), a, right, stride, start, c0_row, c, width)
 
 
 @part
@@ -167,19 +170,24 @@ def input_tile(cell, s, t, panel, b, rows, scratch):  # type: ignore[no-untyped-
     lane = lanes(scratch)
     width = gates(cell) * lane
     first, last = input_gates(cell)
-    for r in range(rows):
-        if is_given(s.x):
-            source = s.bias + panel * width
-        elif is_given(s.ids):
-            row = s.ids[s.rows[t] + b + r]
-            source = s.table + (panel * s.table_rows + row) * width
-        else:
-            source = s.gates + (panel * s.N + s.rows[t] + b + r) * width
-        store_tuple(scratch + r * width, lane, load_gates(cell, source))
     if is_given(s.x):
+        bias = s.bias + panel * width
+        for v in range(gates(cell)):
+            if v < first or v >= last:
+                for r in range(rows):
+                    store(scratch + r * width + v * lane, load(bias + v * lane))
         x = s.x + s.x_step[t] + b * s.x_row
         weights = s.W + panel * s.I * (last - first) * lane
-        add_product(rows, first, last, Left(x, s.x_row, 1, s.I, 1, 0), weights, scratch, width)
+        a = Left(x, s.x_row, 1, s.I, 1, 0)
+        add_product(rows, first, last, a, weights, bias, 0, scratch, width)
+        return
+    for r in range(rows):
+        row = s.rows[t] + b + r
+        if is_given(s.ids):
+            source = s.table + (panel * s.table_rows + s.ids[row]) * width
+        else:
+            source = s.gates + (panel * s.N + row) * width
+        store_tuple(scratch + r * width, lane, load_gates(cell, source))
 
 
 @task
@@ -219,7 +227,7 @@ def forward(cell, args, worker, workers):  # type: ignore[no-untyped-def]
                 input_tile(cell, s, t, panel, b, rows, scratch)
                 h_before = s.h + (before + b) * s.h_row
                 a = Left(h_before, s.h_row, 1, s.H, 1, 0)
-                add_product(rows, first, last, a, weights, scratch, width)
+                add_product(rows, first, last, a, weights, scratch, width, scratch, width)
                 for r in range(rows):
                     h = load_edge(h_before + r * s.h_row + column, units)
                     source = s.extra + (extra_before + b + r) * padded + column

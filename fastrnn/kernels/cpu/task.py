@@ -84,9 +84,8 @@ class Task:
         if address is None:
             microkernel.load(_NUMBA_FLOATS[dtype])
             address = self._addresses[key] = self._compile(cell, layout.numba_type(dtype))
-        constants, fields = np.array(cell, np.float64), np.frombuffer(packed, np.int64)
-        threads = min(workers, usable_processors())
-        pool.run(address, _address(constants), _address(fields), workers, threads)
+        constants = struct.pack(f"{len(cell)}d", *cell)
+        pool.run(address, constants, packed, workers, min(workers, usable_processors()))
 
     def _compile(self, cell: Any, args_type: types.Type) -> int:
         """Return the machine address of the kernel for these types."""
@@ -119,23 +118,27 @@ class _Layout:
         self.arguments = arguments
         hints = get_type_hints(arguments)
         self.hints = [hints[field] for field in arguments._fields]  # type: ignore[attr-defined]
+        self._pointers = [
+            (place, hint is Floats)
+            for place, hint in enumerate(self.hints)
+            if hint is not int and hint is not float
+        ]
         self._packer = struct.Struct("".join("d" if h is float else "q" for h in self.hints))
 
     def pack(self, args: Any) -> tuple[bytes, np.dtype[Any]]:
         """Return the fields of `args` as bytes, arrays by address, and the float dtype."""
         dtype = None
-        values = []
-        for hint, value in zip(self.hints, args, strict=True):
-            if hint is int or hint is float:
-                values.append(value)
-            elif value is None:
-                values.append(0)
-            else:
-                values.append(value.__array_interface__["data"][0])
-                if hint is Floats:
-                    if dtype is not None and value.dtype != dtype:
-                        raise TypeError(f"{self.name}: {value.dtype} beside {dtype}")
-                    dtype = value.dtype
+        values = list(args)
+        for place, is_float in self._pointers:
+            array = values[place]
+            if array is None:
+                values[place] = 0
+                continue
+            values[place] = array.__array_interface__["data"][0]
+            if is_float:
+                if dtype is not None and array.dtype != dtype:
+                    raise TypeError(f"{self.name}: {array.dtype} beside {dtype}")
+                dtype = array.dtype
         if dtype is None:
             raise TypeError(f"{self.name}: no float array among its fields")
         return self._packer.pack(*values), dtype
@@ -154,7 +157,3 @@ class _Layout:
 
 
 _layout = cache(_Layout)
-
-
-def _address(array: Any) -> int:
-    return int(array.__array_interface__["data"][0])

@@ -53,8 +53,8 @@ def plain_columns(panels, panel, vector):
 
 def panels_one_by_one(matrix, panels, columns_of):
     """What `packed` must return, and `unpacked` must take."""
-    desired = np.zeros((panels.count, len(matrix), panels.width), matrix.dtype)
-    for panel in range(panels.count):
+    desired = np.zeros((panels.number, len(matrix), panels.width), matrix.dtype)
+    for panel in range(panels.number):
         for vector in range(panels.vectors):
             columns = columns_of(panels, panel, vector)
             start = vector * panels.lanes
@@ -123,8 +123,10 @@ def test_share_of_the_gates_is_packed_alone(rng, dtype):
     H, K = 21, 10
     matrix = rng.standard_normal((K, 4 * H)).astype(dtype)
     panels = gate_panels(H, 4, dtype).share(1, 3)
-    desired = panels_one_by_one(matrix, panels, gate_columns)
-    np.testing.assert_array_equal(packed(matrix, panels), desired)
+    result = packed(matrix, panels)
+    np.testing.assert_array_equal(result, panels_one_by_one(matrix, panels, gate_columns))
+    matrix[:, :H] = matrix[:, 3 * H :] = 0
+    np.testing.assert_array_equal(unpacked(result, panels, 4 * H), matrix)
 
 
 def test_padding_is_zero_even_in_used_memory(rng, dtype):

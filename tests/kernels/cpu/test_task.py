@@ -181,8 +181,8 @@ def test_calls_from_many_python_threads_give_their_own_results(rng, three_worker
         return y, gradients.x, gradients.W
 
     desired = [work(x) for x in inputs]
-    with ThreadPoolExecutor(8) as pool:
-        for ours, wanted in zip(pool.map(work, inputs), desired, strict=True):
+    with ThreadPoolExecutor(8) as executor:
+        for ours, wanted in zip(executor.map(work, inputs), desired, strict=True):
             for a, b in zip(ours, wanted, strict=True):
                 np.testing.assert_array_equal(a, b)
 
@@ -195,11 +195,11 @@ def test_calls_from_a_pool_within_a_pool_give_right_results(rng, three_workers):
         return functional.linear(x, W)[0]
 
     def outer(_):
-        with ThreadPoolExecutor(2) as pool:
-            return list(pool.map(inner, range(4)))
+        with ThreadPoolExecutor(2) as executor:
+            return list(executor.map(inner, range(4)))
 
-    with ThreadPoolExecutor(2) as pool:
-        for results in pool.map(outer, range(4)):
+    with ThreadPoolExecutor(2) as executor:
+        for results in executor.map(outer, range(4)):
             for y in results:
                 np.testing.assert_array_equal(y, desired)
 
