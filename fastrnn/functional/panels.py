@@ -101,8 +101,7 @@ def packed_transposed(matrix: Array, panels: Panels) -> Array:
     matrix = _readable(matrix)
     blocks = -(-matrix.shape[0] // panels.lanes)
     size = panels.number * panels.width * blocks * panels.lanes
-    is_full = panels.limit == panels.number * panels.step
-    target = (buffers.empty if is_full else buffers.zeros)((size,), matrix.dtype)
+    target = buffers.empty((size,), matrix.dtype)
     workers = schedule.workers_for(size * 16, blocks)
     pack.pack_transposed(None, _arguments(matrix, panels, target), workers)
     return target
@@ -111,7 +110,7 @@ def packed_transposed(matrix: Array, panels: Panels) -> Array:
 def unpacked(source: Array, panels: Panels, columns: int) -> Array:
     """Return the matrix (K, columns) whose panels (panels, K, width) are given, 0 elsewhere."""
     is_full = panels.vectors * panels.limit >= columns
-    matrix = (np.empty if is_full else np.zeros)((source.shape[1], columns), source.dtype)
+    matrix = (buffers.empty if is_full else buffers.zeros)((source.shape[1], columns), source.dtype)
     workers = schedule.workers_for(source.size * 16, panels.number)
     pack.unpack(None, _arguments(matrix, panels, source), workers)
     return matrix

@@ -237,7 +237,8 @@ def input_gradient(cell, args, worker, workers):  # type: ignore[no-untyped-def]
     blocks = (s.M + lane - 1) // lane
     groups = (blocks + tile_vectors(s.out) - 1) // tile_vectors(s.out)
     panel_chunk = 16
-    row_block = max(24, min(192, 131072 // (s.panels * width)))
+    height = tile_rows(s.out)
+    row_block = max(24, min(192, 131072 // (s.panels * width))) // height * height
     scratch = stack(s.out, 512)
     zeros = stack(s.out, 256)
     for v in range(0, 256, lane):

@@ -16,6 +16,7 @@ from typing import NamedTuple
 from fastrnn._jit import pointwise
 from fastrnn.kernels.cpu.task import Floats, Ints, task
 from fastrnn.simd.memory import (
+    broadcast,
     copy_transposed,
     lanes,
     load,
@@ -58,8 +59,9 @@ def pack(cell, args, worker, workers):  # type: ignore[no-untyped-def]
     blocks = (s.K + lane - 1) // lane
     total = s.panels * blocks
     for work in range(total * worker // workers, total * (worker + 1) // workers):
-        panel = work // blocks
-        k = (work - panel * blocks) * lane
+        # Panels innermost: the matrix is read in its own order.
+        k = work // s.panels * lane
+        panel = work % s.panels
         rows = min(lane, s.K - k)
         for v in range(s.vectors):
             there = _existing(s, panel, v)
@@ -78,7 +80,7 @@ def pack_transposed(cell, args, worker, workers):  # type: ignore[no-untyped-def
 
     Row (panel, v, lane) of the operand is a column of the matrix; its K columns are stored in
     groups of tile_vectors or fewer vectors, each group (panels * vectors * V, vectors of group *
-    V).  Rows of columns that do not exist are not written and must be 0.
+    V).  Rows of columns that do not exist are 0.
     """
     s = args[0]
     lane = lanes(s.packed)
@@ -91,8 +93,8 @@ def pack_transposed(cell, args, worker, workers):  # type: ignore[no-untyped-def
         size = (high - low) * lane
         total = (high - low) * s.panels
         for work in range(total * worker // workers, total * (worker + 1) // workers):
-            block = low + work // s.panels
-            panel = work - (block - low) * s.panels
+            panel = work // (high - low)
+            block = low + work % (high - low)
             k = block * lane
             rows = min(lane, s.K - k)
             for v in range(s.vectors):
@@ -105,6 +107,8 @@ def pack_transposed(cell, args, worker, workers):  # type: ignore[no-untyped-def
                 else:
                     for c in range(there):
                         store(target + c * size, load_edge(source + c * s.column, rows))
+                for c in range(there, lane):
+                    store(target + c * size, broadcast(target, 0.0))
 
 
 @task
@@ -115,8 +119,8 @@ def unpack(cell, args, worker, workers):  # type: ignore[no-untyped-def]
     width = s.vectors * lane
     total = s.panels * s.K
     for work in range(total * worker // workers, total * (worker + 1) // workers):
-        panel = work // s.K
-        k = work - panel * s.K
+        k = work // s.panels
+        panel = work % s.panels
         for v in range(s.vectors):
             target = s.matrix + k * s.row + s.columns[v] + panel * s.panel_step
             source = s.packed + (panel * s.K + k) * width + v * lane

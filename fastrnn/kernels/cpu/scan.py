@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 
 from numba.extending import overload
 
-from fastrnn._jit import POINTWISE, part
+from fastrnn._jit import POINTWISE, pointwise
 from fastrnn.cells import protocol
 from fastrnn.cells.protocol import gates, input_gates, recurrent_gates
 from fastrnn.kernels.cpu.task import Floats, Ids, Ints, task
@@ -146,7 +146,7 @@ def _overload_as_vector(p, value):  # type: ignore[no-untyped-def]
     return lambda p, value: broadcast(p, value)
 
 
-@part
+@pointwise
 def add_product(rows, first, last, a, panel, c0, c0_row, scratch, width):  # type: ignore[no-untyped-def]
     """Write c0 + a @ panel to the gates first..last of `rows` rows of scratch, `width` apart.
 
@@ -161,7 +161,7 @@ def add_product(rows, first, last, a, panel, c0, c0_row, scratch, width):  # typ
         multiply(rows, min(step, last - v), a, right, stride, start, c0_row, c, width)
 
 
-@part
+@pointwise
 def input_tile(cell, s, t, panel, b, rows, scratch):  # type: ignore[no-untyped-def]
     """Write the part of the pre-activations that does not depend on the state.
 
@@ -242,7 +242,7 @@ def forward(cell, args, worker, workers):  # type: ignore[no-untyped-def]
                         store_tuple(s.gates + row * width, lane, saved)
 
 
-@part
+@pointwise
 def backward_row(cell, s, t, panel, b, dh):  # type: ignore[no-untyped-def]
     """Undo the formula for one row: sequence b of step t.
 
@@ -278,6 +278,23 @@ def backward_row(cell, s, t, panel, b, dh):  # type: ignore[no-untyped-def]
             store(row + v, load_first(row + v, units))
     store(s.dh + place, as_vector(s.dh, dstate[0]))
     store_tuple(s.dextra + place, s.B * padded, dstate[1:])
+
+
+@pointwise
+def prefetch_tile(s, t, low, high, b, rows, width):  # type: ignore[no-untyped-def]
+    """Ask for what `backward_row` reads of the last level cache, ahead of a tile's product."""
+    lane = lanes(s.h)
+    padded = s.panels * lane
+    before = s.B + s.rows[t - 1] if t > 0 else 0
+    for r in range(b, b + rows):
+        for panel in range(low, high):
+            row = s.gates + (panel * s.N + s.rows[t] + r) * width
+            for v in range(0, width, lane):
+                prefetch(row + v)
+            # The states after the step were read as those before the next one.
+            prefetch(s.extra + (before + r) * padded + panel * lane)
+            if is_given(s.dy):
+                prefetch(s.dy + s.dy_step[t] + r * s.dy_row + panel * lane)
 
 
 @task
@@ -316,11 +333,7 @@ def backward(cell, args, worker, workers):  # type: ignore[no-untyped-def]
                 b = begin + going_on * q // tiles
                 rows = begin + going_on * (q + 1) // tiles - b
                 if t >= 0:
-                    for r in range(rows):
-                        for panel in range(low, high):
-                            row = s.gates + (panel * s.N + s.rows[t] + b + r) * width
-                            for v in range(0, width, lane):
-                                prefetch(row + v)
+                    prefetch_tile(s, t, low, high, b, rows, width)
                 start = s.gates + (s.rows[t + 1] + b) * width + first * lane
                 a = Left(start, width, 1, depth, s.panels, s.N * width)
                 carried = s.dh + b * padded + low * lane
