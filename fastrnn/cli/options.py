@@ -68,11 +68,11 @@ class Options:
     layers: int = _option(2, Limits(int, 1, 64), "recurrent layers")
     embedding: int = _option(64, Limits(int, 1, 16384), "numbers that stand for a character")
     dropout: float = _option(
-        0.1, Limits(float, 0, 1, high_allowed=False), "share of outputs dropped in training"
+        0.2, Limits(float, 0, 1, high_allowed=False), "share of outputs dropped in training"
     )
-    batch: int = _option(64, Limits(int, 1, 65536), "streams of text side by side")
+    batch: int = _option(32, Limits(int, 1, 65536), "streams of text side by side")
     window: int = _option(64, Limits(int, 1, 65536), "steps that gradients flow back through")
-    epochs: int = _option(8, Limits(int, 1, 1_000_000), "passes over the training part")
+    epochs: int = _option(10, Limits(int, 1, 1_000_000), "passes over the training part")
     minutes: float | None = _option(
         None,
         Limits(float, 0, 525_600, low_allowed=False),
@@ -80,7 +80,7 @@ class Options:
         "clock, so that two such runs differ",
     )
     learning_rate: float = _option(
-        4e-3, Limits(float, 0, 10, low_allowed=False), "largest learning rate"
+        5e-3, Limits(float, 0, 10, low_allowed=False), "largest learning rate"
     )
     schedule: str = _option("cosine", None, f"how the learning rate falls: {', '.join(SCHEDULES)}")
     clip: float = _option(1.0, Limits(float, 0, 1e6), "largest norm of a gradient; 0: no limit")
