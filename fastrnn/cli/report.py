@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from fastrnn.cli.position import Position
+from fastrnn.models.checkpoint import replace
 
 SAMPLE_LENGTH = 500
 SAMPLE_TEMPERATURE = 0.8
@@ -121,7 +122,7 @@ def draw_curves(path: Path, position: Position, compressed: dict[str, float]) ->
     axes.legend(frameon=False, loc="upper right")
     picture = io.BytesIO()
     canvas.print_png(picture)  # type: ignore[no-untyped-call]
-    path.write_bytes(picture.getvalue())
+    replace(path, picture.getvalue())
 
 
 def command(*words: str | Path) -> str:

@@ -25,13 +25,15 @@ class LookedUp(Tensor):
         self.ids = ids
         self.table = table
         self._rows: Array | None = None
+        self._backward: Any = None
 
     @property
     def value(self) -> Array:
         """The rows (..., D), copied at the first use."""
         if self._rows is None:
-            self._rows, backward = functional.embedding(self.ids, self.table.value)
-            record([self.table], [self], lambda dy: [backward(dy)])
+            self._rows, self._backward = functional.embedding(self.ids, self.table.value)
+        # At every use, as another tape may be open; what arrives goes to one record only.
+        record([self.table], [self], lambda dy: [self._backward(dy)])
         return self._rows
 
     @property

@@ -85,6 +85,8 @@ class Recurrent(Layer):
             h of the last step (B, H), or of every step (B, T, H); a list that starts with it and
             goes on with the final states if `return_state`.
         """
+        # Plain data has no place in a computation: nobody can ask for its gradient.
+        wants_dx = isinstance(inputs, Tensor)
         x = inputs if isinstance(inputs, LookedUp) else as_tensor(inputs, self.dtype)
         states = [
             as_tensor(s, self.dtype) for s in (() if initial_state is None else initial_state)
@@ -104,6 +106,7 @@ class Recurrent(Layer):
             tuple(s.value for s in states) or None,
             reverse=self.go_backwards,
             training=training or is_recording(),
+            wants_dx=wants_dx,
         )
         if self.go_backwards:
             y = y[::-1]
@@ -114,8 +117,7 @@ class Recurrent(Layer):
             if dy is not None:
                 dy = dy.swapaxes(0, 1)[:: -1 if self.go_backwards else 1]
             d = backward(dy, dstate)
-            assert d.x is not None
-            dx = d.x.swapaxes(0, 1) if source is x else d.x
+            dx = d.x if d.x is None or source is not x else d.x.swapaxes(0, 1)
             return [dx, d.W, d.R, d.b, *d.state[: len(states)]]
 
         record(

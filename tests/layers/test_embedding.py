@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from tolerances import FLOAT64_GRADIENT, assert_close
 
-from fastrnn import GradientTape, reference
+from fastrnn import GradientTape, Tensor, reference
 from fastrnn.layers import Dense, Dropout, Embedding
+from fastrnn.tape import record
 
 
 @pytest.fixture
@@ -43,3 +44,35 @@ def test_gradient_reaches_the_table_through_other_layers(rng, table):
 def test_wrong_ids_are_named(table, ids):
     with pytest.raises(ValueError, match="^ids: expected"):
         table(ids).numpy()
+
+
+def test_rows_read_before_the_tape_was_opened_have_a_gradient(rng, table):
+    ids = rng.integers(0, 11, (4, 5))
+    rows, dense = table(ids), Dense(2, 3, dtype="float64")
+    rows.numpy()
+    d = rng.standard_normal((4, 5, 2))
+    drows = reference.embedding.backward(ids, 11, d @ dense.kernel.value.T)
+    for _ in range(2):
+        with GradientTape() as tape:
+            y = dense(rows)
+        (gradient,) = tape.gradient(y, [table.embeddings], d)
+        assert_close(gradient, drows, FLOAT64_GRADIENT)
+
+
+def test_rows_used_twice_add_up_in_the_table(rng, table):
+    ids = rng.integers(0, 11, (4, 5))
+    rows, first, second = (
+        table(ids),
+        Dense(2, 3, dtype="float64", seed=1),
+        Dense(2, 2, dtype="float64", seed=2),
+    )
+    again = Dense(2, 3, dtype="float64", seed=3)
+    d = rng.standard_normal((4, 5, 2))
+    with GradientTape() as tape:
+        inner = second(first(rows))
+        outer = again(rows)
+        total = Tensor(inner.value + outer.value)
+        record([inner, outer], [total], lambda dy: [dy, dy])
+    (gradient,) = tape.gradient(total, [table.embeddings], d)
+    drows = d @ again.kernel.value.T + d @ second.kernel.value.T @ first.kernel.value.T
+    assert_close(gradient, reference.embedding.backward(ids, 11, drows), FLOAT64_GRADIENT)

@@ -235,3 +235,23 @@ def test_wrong_inputs_are_named(rng, cell):
     with pytest.raises(ValueError, match=r"^state\[0\]: expected"):
         states = [np.zeros((B + 1, H)) for _ in layer.cell.STATES]
         layer(rng.standard_normal((B, T, I)), initial_state=states)
+
+
+def test_plain_data_gets_no_gradient_and_tensors_do(rng, cell, monkeypatch):
+    wanted = []
+    rnn = functional.rnn
+    monkeypatch.setattr(
+        functional, "rnn", lambda *a, **k: wanted.append(k["wants_dx"]) or rnn(*a, **k)
+    )
+    layer, x = make_layer(cell), rng.standard_normal((B, T, I))
+    source = Tensor(x)
+    with GradientTape() as tape:
+        y = layer(x)
+    from_plain = tape.gradient(y, layer.trainable_variables)
+    with GradientTape() as tape:
+        y = layer(source)
+    dx, *from_tensor = tape.gradient(y, [source, *layer.trainable_variables])
+    assert wanted == [False, True]
+    assert dx.shape == x.shape
+    for one, other in zip(from_plain, from_tensor, strict=True):
+        np.testing.assert_array_equal(one, other)
