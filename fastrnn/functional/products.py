@@ -27,7 +27,7 @@ def project(
     """
     N = out.shape[1]
     arguments = gemm.Projection(
-        *x, panels.number, panels.vectors, *share, packed(W, panels.share(*share)),
+        *x, panels.number, panels.vectors, *share, schedule.PROJECT_ROWS, packed(W, panels.share(*share)),
         packed_bias(b, panels, W.dtype), out,
     )  # fmt: skip
     gemm.project(None, arguments, schedule.workers_for(N * W.size, N))
@@ -49,7 +49,7 @@ def weight_gradient(
         no_db = np.zeros(columns, dout.dtype) if with_bias else None
         return np.zeros((x.M, columns), dout.dtype), no_db
     part = panels.share(*share)
-    chunk = schedule.chunk_rows(x.M)
+    chunk = schedule.CHUNK_ROWS
     workers = schedule.workers_for(N * x.M * columns, panels.number * x.M)
     gathered = buffers.empty((workers, chunk, x.M), dout.dtype) if x.steps > 1 else None
     packed_dW = buffers.empty((panels.number, x.M, part.width), dout.dtype)
@@ -67,7 +67,8 @@ def input_gradient(W: Array, dout: Array, panels: Panels, share: tuple[int, int]
     N, M = dout.shape[1], W.shape[0]
     dx = buffers.empty((N, M), dout.dtype)
     arguments = gemm.InputGradient(
-        N, M, panels.number, panels.vectors, *share, dout,
+        N, M, panels.number, panels.vectors, *share,
+        *schedule.input_gradient_blocks(panels.number, panels.width), dout,
         packed_transposed(W, panels.share(*share)), dx,
     )  # fmt: skip
     gemm.input_gradient(None, arguments, schedule.workers_for(N * W.size, max(N, 1)))

@@ -32,10 +32,6 @@ from fastrnn.simd.memory import (
 )
 from fastrnn.simd.microkernel import Left, multiply
 
-# Rows of X whose products with one panel are made before the next panel is read: they stay in
-# the second-level cache together with the panel.
-_PROJECT_ROWS = 96
-
 
 class Rows(NamedTuple):
     """X, the first arguments of `Projection` and `WeightGradient`: `Projection(*rows, ...)`.
@@ -64,6 +60,7 @@ class Projection(NamedTuple):
     gates: int
     first: int
     last: int
+    block: int  # rows whose products with one panel are made before the next panel is read
     W: Floats  # (P, M, (last - first) * V)
     bias: Floats  # (P, gates * V)
     out: Floats  # (P, N, gates * V), written
@@ -98,6 +95,8 @@ class InputGradient(NamedTuple):
     gates: int
     first: int
     last: int
+    block: int  # rows whose gradients are made before others are read
+    chunk: int  # panels summed before the sums go to memory
     out: Floats  # (P, N, gates * V)
     W_transposed: Floats  # as `pack.pack_transposed` writes it
     dx: Floats  # (N, M), written
@@ -117,7 +116,7 @@ def project(cell, args, worker, workers):  # type: ignore[no-untyped-def]
         row = max(begin, s.rows[t])
         stop = min(end, s.rows[t + 1])
         while row < stop:
-            count = min(_PROJECT_ROWS, stop - row)
+            count = min(s.block, stop - row)
             tiles = (count + tile_rows(s.x) - 1) // tile_rows(s.x)
             for panel in range(s.panels):
                 weights = s.W + panel * s.M * stride
@@ -207,6 +206,10 @@ def weight_gradient(cell, args, worker, workers):  # type: ignore[no-untyped-def
                 m = m_begin + (m_end - m_begin) * q // tiles
                 height = m_begin + (m_end - m_begin) * (q + 1) // tiles - m
                 a = Left(x + m, 1, x_row, high - low, 1, 0)
+                # The next tile's sums, else waited for when its product begins.
+                next_sums = s.dW + (panel * s.M + m + height) * stride
+                for v in range(0, min(height, m_end - m - height) * stride, lane):
+                    prefetch(next_sums + v)
                 for v in range(s.first, s.last, tile_vectors(s.x)):
                     size = min(tile_vectors(s.x), s.last - v)
                     c = s.dW + (panel * s.M + m) * stride + (v - s.first) * lane
@@ -224,9 +227,8 @@ def weight_gradient(cell, args, worker, workers):  # type: ignore[no-untyped-def
 def input_gradient(cell, args, worker, workers):  # type: ignore[no-untyped-def]
     """Write dX = out @ W^T; see the module's docstring.
 
-    Blocks of rows are outermost: a block of `out` (at most 512 KB) is read from memory once.
-    Then groups of columns, then chunks of panels (whose part of W^T stays in the second-level
-    cache), then tiles.
+    Blocks of rows are outermost: a block of `out` is read from memory once.  Then groups of
+    columns, then chunks of panels (whose part of W^T stays in the second-level cache), then tiles.
     """
     s = args[0]
     lane = lanes(s.out)
@@ -236,24 +238,21 @@ def input_gradient(cell, args, worker, workers):  # type: ignore[no-untyped-def]
     end = s.N * (worker + 1) // workers
     blocks = (s.M + lane - 1) // lane
     groups = (blocks + tile_vectors(s.out) - 1) // tile_vectors(s.out)
-    panel_chunk = 16
-    height = tile_rows(s.out)
-    row_block = max(24, min(192, 131072 // (s.panels * width))) // height * height
     scratch = stack(s.out, 512)
     zeros = stack(s.out, 256)
     for v in range(0, 256, lane):
         store(zeros + v, broadcast(zeros, 0.0))
     row = begin
     while row < end:
-        count = min(row_block, end - row)
+        count = min(s.block, end - row)
         tiles = (count + tile_rows(s.out) - 1) // tile_rows(s.out)
         for group in range(groups):
             low = blocks * group // groups
             high = blocks * (group + 1) // groups
             size = (high - low) * lane
             there = min(size, s.M - low * lane)
-            for panel in range(0, s.panels, panel_chunk):
-                panels = min(panel_chunk, s.panels - panel)
+            for panel in range(0, s.panels, s.chunk):
+                panels = min(s.chunk, s.panels - panel)
                 weights = s.W_transposed + low * lane * s.panels * depth + panel * depth * size
                 for q in range(tiles):
                     r = row + count * q // tiles

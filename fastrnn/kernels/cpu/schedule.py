@@ -8,6 +8,15 @@ from __future__ import annotations
 
 from fastrnn.kernels.cpu.threads import get_num_threads
 
+#: Rows for which one panel of W is used at a time: with it they stay in the second-level cache.
+PROJECT_ROWS = 96
+
+#: Rows that a weight gradient sums before its sums go to memory.
+CHUNK_ROWS = 512
+
+# Blocks of rows are a whole number of register tiles.
+_TILE_ROWS = 6
+
 # A parallel region costs about 3 us, with threads that sleep up to 50 us: one worker alone does
 # 2 million multiply-adds in 15 us at AVX-512 speed.
 _MULTIPLY_ADDS_PER_WORKER = 1_000_000
@@ -30,9 +39,11 @@ def is_hoisted(B: int, I: int, H: int, gates: int, itemsize: int) -> bool:
     return B < _FEWEST_FUSED_ROWS or gates * H * (I + H) * itemsize > _CACHED_WEIGHT_BYTES
 
 
-def chunk_rows(M: int) -> int:
-    """Return how many rows a weight gradient sums before its sums go to memory.
+def input_gradient_blocks(panels: int, width: int) -> tuple[int, int]:
+    """Return how many rows of gradients, and how many of their panels, are worked on at a time.
 
-    Longer chunks load and store the sums less often; shorter ones keep X (rows, M) in cache.
+    Measured at 128 to 650 units: 24 to 192 rows and 8 to 64 panels differ by some 5 % of the peak,
+    and these are within 1 % of the best.
     """
-    return 256 if M <= 192 else 512
+    rows = max(24, min(192, 98304 // (panels * width)))
+    return rows // _TILE_ROWS * _TILE_ROWS, 8
