@@ -224,6 +224,13 @@ def forward(cell, args, worker, workers):  # type: ignore[no-untyped-def]
             for q in range(tiles):
                 b = begin + count * q // tiles
                 rows = begin + count * (q + 1) // tiles - b
+                if s.saving:
+                    # What the formula writes, else waited for by its stores.
+                    for r in range(b, b + rows):
+                        row = s.gates + (panel * s.N + s.rows[t] + r) * width
+                        for v in range(0, width, lane):
+                            prefetch(row + v)
+                        prefetch(s.extra + (after + r) * padded + column)
                 input_tile(cell, s, t, panel, b, rows, scratch)
                 h_before = s.h + (before + b) * s.h_row
                 a = Left(h_before, s.h_row, 1, s.H, 1, 0)
