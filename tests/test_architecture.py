@@ -21,7 +21,7 @@ LAYERS = [
     ("kernels",),
     ("_validate",),
     ("functional",),
-    ("tape", "initializers", "_slots", "_optimizer", "optimizers", "preprocessing"),
+    ("tape", "initializers", "optimizers", "preprocessing"),
     ("layers", "losses", "metrics"),
     ("callbacks", "models", "datasets"),
     ("torch", "keras", "onnx", "distributed"),

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastrnn import _slots, _validate
-from fastrnn._slots import Slots
+from fastrnn import _validate
 from fastrnn.kernels.cpu import update as kernel
+from fastrnn.optimizers.slots import Slots, compare, read
 
 Array = NDArray[Any]
 
@@ -112,9 +112,9 @@ class Optimizer:
             raise ValueError(
                 f"state: expected 'iterations' to be an integer of at least 0, got {iterations!r}"
             )
-        loaded = _slots.read(state, self._letters)
+        loaded = read(state, self._letters)
         if self._slots and self._letters:
-            _slots.compare(loaded, self._slots)
+            compare(loaded, self._slots)
             unknown = loaded.keys() - self._slots.keys()
             if unknown:
                 raise ValueError(f"state: there is no weight {min(unknown)!r}")
@@ -202,7 +202,7 @@ class Optimizer:
         _check_weights(weights)
         if self._letters:
             known = {n: w for n, w in weights.items() if self._iterations or n in self._slots}
-            _slots.compare(self._slots, known)
+            compare(self._slots, known)
         for name, weight in weights.items():
             if name not in self._slots:
                 memory = kernel.allocate_slots(weight.size, len(self._letters), weight.dtype)

@@ -1,14 +1,12 @@
-"""Optimizers: how gradients change weights, with Keras' names, defaults and definitions."""
+"""The optimizers, with Keras' names, defaults and definitions."""
 
 from __future__ import annotations
 
 import math
 from typing import Any
 
-from fastrnn._optimizer import Optimizer, number, share
 from fastrnn.kernels.cpu import update as kernel
-
-__all__ = ["OPTIMIZERS", "SGD", "Adam", "AdamW", "Optimizer", "RMSprop"]
+from fastrnn.optimizers.optimizer import Optimizer, number, share
 
 
 class SGD(Optimizer):
