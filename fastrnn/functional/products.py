@@ -27,7 +27,8 @@ def project(
     """
     N = out.shape[1]
     arguments = gemm.Projection(
-        *x, panels.number, panels.vectors, *share, schedule.PROJECT_ROWS, packed(W, panels.share(*share)),
+        *x, panels.number, panels.vectors, *share, schedule.PROJECT_ROWS,
+        packed(W, panels.share(*share)),
         packed_bias(b, panels, W.dtype), out,
     )  # fmt: skip
     gemm.project(None, arguments, schedule.workers_for(N * W.size, N))

@@ -72,6 +72,7 @@ class Optimizer:
 
     @learning_rate.setter
     def learning_rate(self, learning_rate: float) -> None:
+        """Set the size of the steps."""
         self._learning_rate = number("learning_rate", learning_rate)
 
     @property

@@ -23,6 +23,7 @@ class Slots(NamedTuple):
 
     @property
     def dtype(self) -> np.dtype[Any]:
+        """Dtype of the averages."""
         return self.memory.dtype
 
     def arrays(self) -> list[Array]:
