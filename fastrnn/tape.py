@@ -141,10 +141,12 @@ class GradientTape:
 
     Examples
     --------
-    >>> from fastrnn.tape import GradientTape
+    >>> from fastrnn import GradientTape, layers
+    >>> dense = layers.Dense(2, 3)
     >>> with GradientTape() as tape:
-    ...     loss = model.loss(x, y)
-    >>> gradients = tape.gradient(loss, model.trainable_variables)
+    ...     y = dense(np.ones((4, 3), np.float32))
+    >>> [gradient.shape for gradient in tape.gradient(y, dense.trainable_variables)]
+    [(3, 2), (2,)]
     """
 
     def __init__(self) -> None:
