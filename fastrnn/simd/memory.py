@@ -231,24 +231,29 @@ def prefetch(context, p):  # type: ignore[no-untyped-def]
     return types.void(p), generate
 
 
-@intrinsic
-def stack(context, p, count):  # type: ignore[no-untyped-def]
-    """Scratch for `count` (a literal) numbers of the type that pointer `p` holds, 64-byte aligned.
+def on_stack(p: types.CPointer, count: int) -> Any:
+    """Return code generation that yields scratch for `count` numbers of what `p` holds.
 
-    It lives until the calling kernel returns and holds arbitrary numbers at first.
+    The scratch is 64-byte aligned and lives until the function returns that the intrinsic is used
+    in.  That must be the kernel itself: memory of an inlined function ends with it, and LLVM
+    would drop what is stored there later.
     """
-    if not isinstance(count, types.IntegerLiteral):
-        return None
-    bits = p.dtype.bitwidth
-    scalar = ir.FloatType() if bits == 32 else ir.DoubleType()
+    scalar = ir.FloatType() if p.dtype == types.float32 else ir.DoubleType()
 
     def generate(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
         with builder.goto_entry_block():
-            memory = builder.alloca(ir.ArrayType(scalar, count.literal_value))
+            memory = builder.alloca(ir.ArrayType(scalar, count))
             memory.align = 64
         return builder.bitcast(memory, scalar.as_pointer())
 
-    return p(p, count), generate
+    return generate
+
+
+@intrinsic
+def tile_scratch(context, p):  # type: ignore[no-untyped-def]
+    """Scratch for one register tile of what pointer `p` holds; see `on_stack`."""
+    largest = tile(p.dtype)
+    return p(p), on_stack(p, largest.rows * largest.vectors * largest.lanes)
 
 
 @intrinsic

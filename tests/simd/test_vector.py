@@ -20,11 +20,11 @@ from fastrnn.simd.memory import (
     load_edge,
     load_first,
     load_tuple,
-    stack,
     store,
     store_edge,
     store_first,
     store_tuple,
+    tile_scratch,
 )
 from fastrnn.simd.target import lanes_of, tile
 from fastrnn.simd.vector import (
@@ -248,7 +248,7 @@ class Tuples(NamedTuple):
 @uncached
 def copy_tuple(cell, args, worker, workers):
     s = args[0]
-    scratch = stack(s.x, 64)
+    scratch = tile_scratch(s.x)
     store_tuple(scratch, lanes(s.x), load_tuple(s.x, s.stride, 3))
     store_tuple(s.y, s.stride, load_tuple(scratch, lanes(s.x), 3))
     store(s.y + 3 * s.stride, broadcast(s.x, 2.5))

@@ -24,10 +24,10 @@ from fastrnn.simd.memory import (
     load,
     load_edge,
     prefetch,
-    stack,
     store,
     store_edge,
     tile_rows,
+    tile_scratch,
     tile_vectors,
 )
 from fastrnn.simd.microkernel import Left, multiply
@@ -180,8 +180,8 @@ def weight_gradient(cell, args, worker, workers):  # type: ignore[no-untyped-def
     N = s.rows[s.steps]
     begin = s.panels * s.M * worker // workers
     end = s.panels * s.M * (worker + 1) // workers
-    zeros = stack(s.x, 256)
-    for v in range(0, 256, lane):
+    zeros = tile_scratch(s.x)
+    for v in range(0, tile_vectors(s.x) * lane, lane):
         store(zeros + v, broadcast(zeros, 0.0))
     chunks = (N + s.chunk - 1) // s.chunk
     for chunk in range(chunks):
@@ -238,9 +238,9 @@ def input_gradient(cell, args, worker, workers):  # type: ignore[no-untyped-def]
     end = s.N * (worker + 1) // workers
     blocks = (s.M + lane - 1) // lane
     groups = (blocks + tile_vectors(s.out) - 1) // tile_vectors(s.out)
-    scratch = stack(s.out, 512)
-    zeros = stack(s.out, 256)
-    for v in range(0, 256, lane):
+    scratch = tile_scratch(s.out)
+    zeros = tile_scratch(s.out)
+    for v in range(0, tile_vectors(s.out) * lane, lane):
         store(zeros + v, broadcast(zeros, 0.0))
     row = begin
     while row < end:

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from numba.extending import overload
+from numba.extending import intrinsic, overload
 
 from fastrnn._jit import POINTWISE, pointwise
 from fastrnn.cells import protocol
@@ -37,8 +37,8 @@ from fastrnn.simd.memory import (
     load_edge,
     load_first,
     load_tuple,
+    on_stack,
     prefetch,
-    stack,
     store,
     store_edge,
     store_tuple,
@@ -99,17 +99,12 @@ class BackwardScan(NamedTuple):
     dextra: Floats  # (S - 1, B, P * V) likewise
 
 
-def tile_scratch(cell: Any, p: Any) -> Any:
-    """Return scratch for one tile of pre-activations (in kernels)."""
-    raise TypeError("tile_scratch() exists in compiled kernels only")
-
-
-@overload(tile_scratch, jit_options=POINTWISE)
-def _overload_tile_scratch(cell, p):  # type: ignore[no-untyped-def]
+@intrinsic
+def gate_scratch(context, cell, p):  # type: ignore[no-untyped-def]
+    """Scratch for one tile of pre-activations, or of sums over them; see `on_stack`."""
     largest = tile(p.dtype)
     vectors = max(len(cell.instance_class.GATES), largest.vectors)
-    count = largest.rows * vectors * largest.lanes
-    return lambda cell, p: stack(p, count)
+    return p(cell, p), on_stack(p, largest.rows * vectors * largest.lanes)
 
 
 def load_gates(cell: Any, p: Any) -> Any:
@@ -206,7 +201,7 @@ def forward(cell, args, worker, workers):  # type: ignore[no-untyped-def]
     padded = s.panels * lane
     first, last = recurrent_gates(cell)
     begin = s.splits[worker]
-    scratch = tile_scratch(cell, s.h)
+    scratch = gate_scratch(cell, s.h)
     state_stride = (s.B + s.N if s.saving else s.B) * padded
     for t in range(s.T):
         count = min(s.splits[worker + 1], s.rows[t + 1] - s.rows[t]) - begin
@@ -321,7 +316,7 @@ def backward(cell, args, worker, workers):  # type: ignore[no-untyped-def]
     first, last = recurrent_gates(cell)
     depth = (last - first) * lane
     begin, end = s.splits[worker], s.splits[worker + 1]
-    scratch = tile_scratch(cell, s.h)
+    scratch = gate_scratch(cell, s.h)
     groups = (s.panels + tile_vectors(s.h) - 1) // tile_vectors(s.h)
     for t in range(s.T - 1, -2, -1):
         count = (min(end, s.rows[t + 1] - s.rows[t]) if t >= 0 else end) - begin
