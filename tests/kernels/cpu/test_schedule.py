@@ -52,5 +52,11 @@ def test_input_product_is_hoisted_for_few_rows_and_large_weights(B, H, itemsize,
     assert schedule.is_hoisted(B, H, H, 4, itemsize) == is_hoisted
 
 
-def test_chunks_of_rows_are_longer_where_rows_are():
-    assert schedule.chunk_rows(100) < schedule.chunk_rows(1000)
+@pytest.mark.parametrize("panels", [1, 8, 41, 1000])
+def test_blocks_of_the_input_gradient_are_whole_tiles(panels):
+    rows, chunk = schedule.input_gradient_blocks(panels, 64)
+    assert rows >= 24
+    assert rows % 6 == 0
+    assert chunk >= 1
+    smaller, _ = schedule.input_gradient_blocks(4 * panels, 64)
+    assert smaller <= rows
