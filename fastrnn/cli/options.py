@@ -63,7 +63,7 @@ class Options:
         If a value is out of its limits, naming the option.
     """
 
-    cell: str = _option("lstm", None, "kind of cell: lstm, gru or another one of fastrnn.cells")
+    cell: str = _option("lstm", None, "kind of cell: a name out of fastrnn.cells.CELLS")
     units: int = _option(256, Limits(int, 1, 16384), "hidden units of each layer")
     layers: int = _option(2, Limits(int, 1, 64), "recurrent layers")
     embedding: int = _option(64, Limits(int, 1, 16384), "numbers that stand for a character")
