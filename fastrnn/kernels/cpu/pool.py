@@ -45,9 +45,9 @@ _CLAIM_BITS = 20
 _MOST_WORKERS = (1 << _CLAIM_BITS) - 1
 _JOB_NUMBERS = (1 << (63 - 2 * _CLAIM_BITS)) - 1
 
-# How long a thread looks out for the next job before it sleeps: some 100 us, longer than what
+# How long a thread looks out for the next job before it sleeps: some 300 us, longer than what
 # the interpreter needs between two regions of one layer.
-_SPINS = 4000
+_SPINS = 20000
 # How long the caller waits for the last workers before it lets other threads run: some 10 us.
 _IMPATIENCE = 400
 
