@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
@@ -17,7 +18,7 @@ from fastrnn.optimizers.slots import Slots, compare, read
 Array = NDArray[Any]
 
 
-class Optimizer:
+class Optimizer(ABC):
     """What all optimizers have in common.
 
     At most one of the three limits may be given.
@@ -194,9 +195,9 @@ class Optimizer:
     def _decay(self) -> float:
         return self.learning_rate * self.weight_decay
 
+    @abstractmethod
     def _rule(self) -> Any:
         """Return the kernel's rule for the step of number `iterations`, counted from 1."""
-        raise NotImplementedError
 
     def _adopt(self, weights: Mapping[str, Array]) -> kernel.Tensors:
         """Check new weights and make slots for them."""

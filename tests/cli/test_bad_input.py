@@ -104,7 +104,7 @@ def test_an_unwritable_output_folder(call, book, tmp_path, monkeypatch):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(tmp_path / "out"))
 
     # Not by mode bits: the tests may run as root.
-    monkeypatch.setattr(os, "mkdir", refuse)
+    monkeypatch.setattr(Path, "mkdir", refuse)
     assert_refused(call("train", book, "--out", tmp_path / "out"), "Permission denied", "out")
 
 
