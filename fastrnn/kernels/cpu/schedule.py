@@ -17,8 +17,8 @@ CHUNK_ROWS = 512
 # Blocks of rows are a whole number of register tiles.
 _TILE_ROWS = 6
 
-# A parallel region costs about 3 us, with threads that sleep up to 50 us: one worker alone does
-# 2 million multiply-adds in 15 us at AVX-512 speed.
+# A parallel region costs about 4 us, and 14 us when the threads sleep: one worker alone does
+# 2 million multiply-adds in some 18 us at AVX-512 speed.
 _MULTIPLY_ADDS_PER_WORKER = 1_000_000
 
 # Above this the weights of a layer do not stay in cache from step to step, and x @ W is better
@@ -42,8 +42,8 @@ def is_hoisted(B: int, I: int, H: int, gates: int, itemsize: int) -> bool:
 def input_gradient_blocks(panels: int, width: int) -> tuple[int, int]:
     """Return how many rows of gradients, and how many of their panels, are worked on at a time.
 
-    Measured at 128 to 650 units: 24 to 192 rows and 8 to 64 panels differ by some 5 % of the peak,
-    and these are within 1 % of the best.
+    Measured at 128 to 650 units: 24 to 192 rows and 8 to 64 panels differ by 5 to 20 % of the peak,
+    and these are within about 2 % of the best.
     """
     rows = max(24, min(192, 98304 // (panels * width)))
     return rows // _TILE_ROWS * _TILE_ROWS, 8
