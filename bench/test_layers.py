@@ -1,35 +1,48 @@
-"""Layers under pytest-benchmark, in a group for each shape and pass.
+"""Layers under pytest-benchmark, in a group for each cell, pass and shape.
 
-pytest bench/ [--benchmark-group-by=group]
+pytest bench/test_layers.py [--benchmark-group-by=group]
 """
 
 import pytest
 import timing
+from problems import CELLS, PASSES, Problem, check, outputs_of
+from recurrent_layers import SHAPES
 
 pytest.importorskip("torch")
 
-from lstm_layer import MORE_SHAPES, SHAPES, check_pair, make_pair
+import fastrnn_layers
+from rivals import torch_layers
 
 THREADS = 2
 
 
-@pytest.fixture(scope="module", params=[*SHAPES, *MORE_SHAPES], ids=lambda s: "x".join(map(str, s)))
+@pytest.fixture(scope="module", params=SHAPES["even"], ids=lambda s: "x".join(map(str, s)))
 def shape(request):
     """Time steps, batch, input features, hidden units."""
     return request.param
 
 
+@pytest.fixture(scope="module", params=CELLS)
+def problem(request, shape):
+    return Problem(request.param, shape)
+
+
+@pytest.fixture(scope="module", params=PASSES)
+def pass_(request):
+    return request.param
+
+
 @pytest.fixture(scope="module")
-def pair(shape):
+def pair(problem, pass_):
     """Both layers, which are known to compute the same."""
     timing.use_threads(THREADS)
-    ours, rival = make_pair(shape)
-    check_pair(ours, rival)
+    ours = fastrnn_layers.candidates(problem, pass_)["ours"][""]
+    rival = torch_layers.candidates(problem, pass_)["torch"][""]
+    check("torch", outputs_of(problem, rival), outputs_of(problem, ours))
     return {"ours": ours, "torch": rival}
 
 
 @pytest.mark.parametrize("side", ["ours", "torch"])
-@pytest.mark.parametrize("verb", ["forward", "train"])
-def test_lstm(benchmark, shape, pair, verb, side):
-    benchmark.group = f"LSTM {verb} {tuple(shape)}"
-    benchmark(getattr(pair[side], verb))
+def test_layer(benchmark, problem, pass_, pair, side):
+    benchmark.group = f"{problem.cell} {pass_} {tuple(problem.shape)}"
+    benchmark(pair[side].run)

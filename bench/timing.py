@@ -1,4 +1,7 @@
-"""Fair comparisons: the same numbers first, then turns in one process, medians of many rounds."""
+"""Fair comparisons: the same numbers first, then turns, medians of many rounds.
+
+Only what needs fastrnn imports it: the processes of rivals import this file too.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +10,13 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import partial
 from importlib import metadata
 from statistics import median
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
-
-import fastrnn
-from fastrnn.kernels.cpu import machine
 
 # The workers of OpenMP and OpenBLAS look out for more work for 10 to 20 ms after a call, on the
 # processors that the next candidate needs.
@@ -56,10 +57,14 @@ class Times(NamedTuple):
         """Return the median of all rounds."""
         return median(self.seconds[name])
 
+    def ratios(self, slow: str, fast: str) -> list[float]:
+        """Return how many times as long `slow` took, round by round."""
+        pairs = zip(self.seconds[slow], self.seconds[fast], strict=True)
+        return [a / b for a, b in pairs]
+
     def ratio(self, slow: str, fast: str) -> float:
         """Return how many times as long `slow` took: the median over the rounds' ratios."""
-        pairs = zip(self.seconds[slow], self.seconds[fast], strict=True)
-        return median(a / b for a, b in pairs)
+        return median(self.ratios(slow, fast))
 
 
 def measure(
@@ -69,29 +74,40 @@ def measure(
     seconds: float = 0.05,
     gap: float = GAP_SECONDS,
 ) -> Times:
-    """Time candidates in turns.
+    """Time candidates of this process in turns: see `take_turns`."""
+    clocks = {name: partial(seconds_of, call) for name, call in candidates.items()}
+    return take_turns(clocks, rounds=rounds, seconds=seconds, gap=gap)
+
+
+def seconds_of(candidate: Callable[[], Any], calls: int) -> float:
+    """Return the mean seconds of `calls` calls, after one that wakes the candidate's threads."""
+    candidate()
+    start = time.perf_counter()
+    for _ in range(calls):
+        candidate()
+    return (time.perf_counter() - start) / calls
+
+
+def take_turns(
+    clocks: Mapping[str, Callable[[int], float]],
+    *,
+    rounds: int,
+    seconds: float = 0.05,
+    gap: float = GAP_SECONDS,
+) -> Times:
+    """Time candidates in turns; `clocks` are their `seconds_of`, each in whatever process.
 
     In a round each candidate waits until the others' threads are asleep, is called once to wake
     its own, and is then timed over as many calls as fill `seconds`.  Every other round goes
     through the candidates backwards, so that none always follows the same one.
     """
-    calls = {}
-    for name, candidate in candidates.items():
-        candidate()
-        start = time.perf_counter()
-        candidate()
-        calls[name] = max(1, round(seconds / (time.perf_counter() - start)))
-    times: dict[str, list[float]] = {name: [] for name in candidates}
+    calls = {name: max(1, round(seconds / clock(1))) for name, clock in clocks.items()}
+    times: dict[str, list[float]] = {name: [] for name in clocks}
     with garbage_collection_off():
         for turn in range(rounds):
-            for name in list(candidates)[:: 1 if turn % 2 == 0 else -1]:
-                candidate = candidates[name]
+            for name in list(clocks)[:: 1 if turn % 2 == 0 else -1]:
                 time.sleep(gap)
-                candidate()
-                start = time.perf_counter()
-                for _ in range(calls[name]):
-                    candidate()
-                times[name].append((time.perf_counter() - start) / calls[name])
+                times[name].append(clocks[name](calls[name]))
             gc.collect()
     return Times(times)
 
@@ -111,12 +127,17 @@ def garbage_collection_off() -> Iterator[None]:
 
 def measure_peak() -> float:
     """Return the arithmetic peak in GFLOP/s of as many threads as fastrnn uses."""
+    import fastrnn
+    from fastrnn.kernels.cpu import machine
+
     time.sleep(GAP_SECONDS)
     return machine.measure_peak(fastrnn.get_num_threads())
 
 
 def use_threads(number: int) -> None:
     """Give fastrnn and, where it is installed, torch the same number of threads."""
+    import fastrnn
+
     fastrnn.set_num_threads(number)
     try:
         import torch
@@ -127,6 +148,8 @@ def use_threads(number: int) -> None:
 
 def print_machine() -> None:
     """Print what the figures depend on, and a warning where other processes are at work."""
+    from fastrnn.kernels.cpu import machine
+
     facts = machine.describe()
     with suppress(metadata.PackageNotFoundError):
         facts["torch"] = metadata.version("torch")  # not imported: it would change what is measured

@@ -20,7 +20,13 @@ from numba import njit
 from numba.core import caching
 
 _PACKAGE = Path(__file__).resolve().parent
-_COMPILED_SOURCES = ("_jit.py", "simd/*.py", "cells/*.py", "kernels/cpu/*.py")
+_COMPILED_SOURCES = (
+    "_jit.py",
+    "simd/*.py",
+    "cells/*.py",
+    "kernels/cpu/*.py",
+    "kernels/cpu/scan/*.py",
+)
 
 # What a kernel may assume of floating point: no signed zeros to keep, sums may be contracted
 # into FMAs and reordered, but NaN and infinity stay: "nnan" and "ninf" are left out.

@@ -73,6 +73,15 @@ def lengths_array(value: Any, T: int, B: int) -> NDArray[np.int64]:
     return array.astype(np.int64)
 
 
+def bool_array(name: str, value: Any, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Return `value` as bools with the given shape."""
+    wanted = f"{shape} bools"
+    array = as_array(name, value, wanted)
+    if array.dtype != np.bool_ or array.shape != shape:
+        raise ValueError(f"{name}: expected {wanted}, got {describe(array)}")
+    return array
+
+
 def as_array(name: str, value: Any, wanted: str) -> NDArray[Any]:
     """Return `value` as an array of whatever dtype and shape it has."""
     try:

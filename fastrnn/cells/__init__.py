@@ -1,11 +1,14 @@
 """What a cell is: its gates, its states and the pointwise formula of one step.
 
-A cell is a NamedTuple class.  Its fields are its run-time constants, and it has
+A cell is a NamedTuple class.  Its fields are its run-time constants: floats, and activations
+(`fastrnn.cells.activations`), whose class chooses the formula when a kernel is compiled.  It has
 
-    GATES               letters of the pre-activations of a hidden unit, in PyTorch's order
-    INPUT_GATES         first and last+1 of the gates that the input reaches through W
-    RECURRENT_GATES     the same for the previous hidden state through R
-    STATES              names of the states; the first, h, is the output and what R multiplies
+    GATES       names of the pre-activations of a hidden unit, in the order of a tile's columns
+    INPUT       those that the input reaches through W, in the order of the user's columns
+    RECURRENT   those that the previous h reaches through R; () for a cell without R
+    BIAS        those that b reaches
+    INNER       those of RECURRENT that take an operand of the cell's own instead of h
+    STATES      names of the states; the first, h, is the output and what R multiplies
     forward(cell, a, state)
         a       the pre-activations, one for each gate
         state   the previous states
@@ -16,7 +19,19 @@ A cell is a NamedTuple class.  Its fields are its run-time constants, and it has
         Returns (da, dstate): gradients of the pre-activations and of the previous states, the
         latter without what flows back through R.
 
-Both formulas use + - * / and the functions of `fastrnn.simd.mathematics` only, and so run on
+INPUT, RECURRENT and BIAS are GATES where they are not given, INNER is empty; the gates of each
+lie side by side in GATES.  Users' matrices have PyTorch's order of gates.  A gate that neither W
+nor R feeds is a learned number of each hidden unit, given in b: a peephole.  Cells with inner
+gates have two more formulas:
+
+    operand(cell, a, h)
+        Returns (a, operand): what R multiplies for the inner gates, and pre-activations for
+        `forward` to take, of which the inner ones are not complete yet.
+    operand_backward(cell, da, h, doperand)
+        da      what `backward` returned; it may leave there what is needed here
+        Returns (da, dh): gradients of all pre-activations, and of h through the operand.
+
+All formulas use + - * / and the functions of `fastrnn.simd.mathematics` only, and so run on
 vectors in kernels and on Python floats elsewhere.
 """
 
@@ -24,7 +39,28 @@ from __future__ import annotations
 
 from typing import Any
 
+from fastrnn.cells.cifg import CoupledLSTM
+from fastrnn.cells.gru import GRU
+from fastrnn.cells.gru_reset_before import GRUResetBefore
+from fastrnn.cells.indrnn import IndRNN
 from fastrnn.cells.lstm import LSTM
+from fastrnn.cells.mgu import MGU
+from fastrnn.cells.own import cell
+from fastrnn.cells.peephole import PeepholeLSTM
+from fastrnn.cells.rnn import RNN
+from fastrnn.cells.slstm import SLSTM
 
 #: Every cell by the name users give.
-CELLS: dict[str, Any] = {"lstm": LSTM}
+CELLS: dict[str, Any] = {
+    "rnn": RNN,
+    "lstm": LSTM,
+    "peephole": PeepholeLSTM,
+    "cifg": CoupledLSTM,
+    "gru": GRU,
+    "gru_reset_before": GRUResetBefore,
+    "mgu": MGU,
+    "indrnn": IndRNN,
+    "slstm": SLSTM,
+}
+
+__all__ = ["CELLS", "cell"]

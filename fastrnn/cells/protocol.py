@@ -8,6 +8,57 @@ from numba.extending import overload
 
 from fastrnn._jit import POINTWISE
 
+Range = tuple[int, int]
+
+
+def gates(cell: Any) -> int:
+    """Return how many pre-activations a hidden unit has."""
+    return len(type(cell).GATES)
+
+
+def states(cell: Any) -> int:
+    """Return how many states a hidden unit has."""
+    return len(type(cell).STATES)
+
+
+def input_gates(cell: Any) -> Range:
+    """Return first and last+1 of the gates that W feeds."""
+    return gate_range(type(cell), "INPUT")
+
+
+def recurrent_gates(cell: Any) -> Range:
+    """Return first and last+1 of the gates that R feeds from the previous h."""
+    return gate_range(type(cell), "RECURRENT")
+
+
+def inner_gates(cell: Any) -> Range:
+    """Return first and last+1 of the gates that R feeds from the cell's `operand`."""
+    return gate_range(type(cell), "INNER")
+
+
+def has_inner(cell: Any) -> bool:
+    """Return whether some gates take an operand of the cell's own instead of h."""
+    return bool(gate_names(type(cell), "INNER"))
+
+
+def gate_names(kind: Any, part: str) -> tuple[str, ...]:
+    """Return the gates that `part` of a cell class names, in the order of the user's columns."""
+    default = () if part == "INNER" else kind.GATES
+    return tuple(getattr(kind, part, default))
+
+
+def gate_range(kind: Any, part: str) -> Range:
+    """Return first and last+1 of the gates that `part` names, which lie side by side in a tile."""
+    names = set(gate_names(kind, part))
+    if part == "RECURRENT":
+        names -= set(gate_names(kind, "INNER"))
+    places = sorted(kind.GATES.index(name) for name in names)
+    if not places:
+        return 0, 0
+    if places != list(range(places[0], places[-1] + 1)):
+        raise ValueError(f"{kind.__name__}.{part}: expected gates side by side in GATES")
+    return places[0], places[-1] + 1
+
 
 def forward(cell: Any, a: Any, state: Any) -> Any:
     """Return (saved, state) of one step of `cell`; see `fastrnn.cells`."""
@@ -19,21 +70,29 @@ def backward(cell: Any, saved: Any, before: Any, after: Any, dstate: Any) -> Any
     return type(cell).backward(cell, saved, before, after, dstate)
 
 
-def gates(cell: Any) -> int:
-    """Return how many pre-activations a hidden unit has."""
-    return len(type(cell).GATES)
+def operand(cell: Any, a: Any, h: Any) -> Any:
+    """Return (a, operand) of a cell with inner gates; see `fastrnn.cells`."""
+    return type(cell).operand(cell, a, h)
 
 
-def input_gates(cell: Any) -> tuple[int, int]:
-    """Return first and last+1 of the gates that W feeds."""
-    first, last = type(cell).INPUT_GATES
-    return first, last
+def operand_backward(cell: Any, da: Any, h: Any, doperand: Any) -> Any:
+    """Return (da, dh) of a cell with inner gates; see `fastrnn.cells`."""
+    return type(cell).operand_backward(cell, da, h, doperand)
 
 
-def recurrent_gates(cell: Any) -> tuple[int, int]:
-    """Return first and last+1 of the gates that R feeds."""
-    first, last = type(cell).RECURRENT_GATES
-    return first, last
+def _define_constant(function: Any, answer: Any) -> None:
+    @overload(function, jit_options=POINTWISE)
+    def constant(cell):  # type: ignore[no-untyped-def]
+        value = answer(cell.instance_class)
+        return lambda cell: value
+
+
+_define_constant(gates, lambda kind: len(kind.GATES))
+_define_constant(states, lambda kind: len(kind.STATES))
+_define_constant(input_gates, lambda kind: gate_range(kind, "INPUT"))
+_define_constant(recurrent_gates, lambda kind: gate_range(kind, "RECURRENT"))
+_define_constant(inner_gates, lambda kind: gate_range(kind, "INNER"))
+_define_constant(has_inner, lambda kind: bool(gate_names(kind, "INNER")))
 
 
 @overload(forward, jit_options=POINTWISE, strict=False)
@@ -46,19 +105,11 @@ def _overload_backward(cell, saved, before, after, dstate):  # type: ignore[no-u
     return cell.instance_class.backward
 
 
-@overload(gates, jit_options=POINTWISE)
-def _overload_gates(cell):  # type: ignore[no-untyped-def]
-    count = len(cell.instance_class.GATES)
-    return lambda cell: count
+@overload(operand, jit_options=POINTWISE, strict=False)
+def _overload_operand(cell, a, h):  # type: ignore[no-untyped-def]
+    return cell.instance_class.operand
 
 
-@overload(input_gates, jit_options=POINTWISE)
-def _overload_input_gates(cell):  # type: ignore[no-untyped-def]
-    first, last = cell.instance_class.INPUT_GATES
-    return lambda cell: (first, last)
-
-
-@overload(recurrent_gates, jit_options=POINTWISE)
-def _overload_recurrent_gates(cell):  # type: ignore[no-untyped-def]
-    first, last = cell.instance_class.RECURRENT_GATES
-    return lambda cell: (first, last)
+@overload(operand_backward, jit_options=POINTWISE, strict=False)
+def _overload_operand_backward(cell, da, h, doperand):  # type: ignore[no-untyped-def]
+    return cell.instance_class.operand_backward

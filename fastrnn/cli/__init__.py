@@ -1,4 +1,4 @@
-"""The command line: `fastrnn train`, `fastrnn generate`, `fastrnn info`."""
+"""The command line: `fastrnn train`, `fastrnn generate`, `fastrnn explain`, `fastrnn info`."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import NoReturn
 
 from fastrnn import __version__
-from fastrnn.cli import generate, info, train
+from fastrnn.cli import explain, generate, info, train
 from fastrnn.cli.error import CommandError, describe
 
 COMMANDS = {
     "train": (train, "train a character model on text"),
     "generate": (generate, "write text with a trained model"),
+    "explain": (explain, "show how the work of a layer is shared among threads"),
     "info": (info, "show what the engine uses on this machine"),
 }
 

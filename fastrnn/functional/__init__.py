@@ -7,7 +7,18 @@ into gradients of the arguments.  Everything above in the package uses only thes
 from fastrnn.functional.cross_entropy import cross_entropy
 from fastrnn.functional.dropout import dropout
 from fastrnn.functional.embedding import embedding, used_rows
+from fastrnn.functional.frozen import freeze
 from fastrnn.functional.linear import linear
-from fastrnn.functional.rnn import Embedded, rnn
+from fastrnn.functional.rnn import rnn
+from fastrnn.functional.run import Embedded
 
-__all__ = ["Embedded", "cross_entropy", "dropout", "embedding", "linear", "rnn", "used_rows"]
+__all__ = [
+    "Embedded",
+    "cross_entropy",
+    "dropout",
+    "embedding",
+    "freeze",
+    "linear",
+    "rnn",
+    "used_rows",
+]

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastrnn import _validate
-from fastrnn.functional.panels import packed, plain_panels, unpacked
-from fastrnn.functional.products import input_gradient, project, weight_gradient
+from fastrnn.functional.panels import Share, packed, plain_panels, unpacked
+from fastrnn.functional.products import input_gradient, packed_bias, project, weight_gradient
 from fastrnn.functional.steps import all_rows
 from fastrnn.kernels.cpu import buffers, gemm
 
@@ -49,21 +49,26 @@ class Affine:
         self.rows = _flat_rows(self.x.transpose(*self.order, ndim - 1))
         self.N = self.x.size // self.I
         self.panels = plain_panels(self.O, dtype)
-        self.share = (0, self.panels.vectors)
+        self.share = Share(self.panels, 0, self.panels.vectors)
 
     def forward(self) -> Array:
         """Return x @ W + b, (P, N, width)."""
         out = buffers.empty((self.panels.number, self.N, self.panels.width), self.W.dtype)
-        project(self.rows, self.W, self.b, self.panels, self.share, out)
+        project(
+            self.rows, packed(self.W, self.panels), packed_bias(self.b, self.panels, out.dtype),
+            self.panels, self.share, out,
+        )  # fmt: skip
         return out
 
     def backward(self, dout: Array) -> Gradients:
         """Return all gradients; dout (P, N, width) is 0 beyond the columns of W."""
-        dW, db = weight_gradient(
-            self.rows, dout, self.panels, self.share, self.O, self.b is not None
-        )
+        dW, db = weight_gradient(self.rows, dout, self.panels, self.share, self.b is not None)
         dx = input_gradient(self.W, dout, self.panels, self.share)
-        return Gradients(self.from_rows(dx), dW, db)
+        return Gradients(
+            self.from_rows(dx),
+            unpacked(dW, self.panels, self.O),
+            None if db is None else unpacked(db, self.panels, self.O)[0],
+        )
 
     def to_rows(self, array: Array) -> Array:
         """Return a user's array (..., columns) or (...) as rows (N, columns) or (N,)."""

@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from fastrnn.cells.protocol import gate_names, gate_range
 from fastrnn.kernels.cpu import buffers, pack, schedule
-from fastrnn.simd.target import lanes_of
+from fastrnn.simd.target import lanes_of, tile_of
 
 Array = NDArray[Any]
 
@@ -20,17 +21,15 @@ class Panels(NamedTuple):
     number      panels
     lanes       numbers in a vector
     columns     first column of each vector of panel 0
+    limits      columns that exist from each vector of panel 0 on
     step        columns from one panel to the next
-    limit, limit_step
-                columns that exist from vector v of panel p on: limit - p * step - v * limit_step
     """
 
     number: int
     lanes: int
     columns: tuple[int, ...]
+    limits: tuple[int, ...]
     step: int
-    limit: int
-    limit_step: int
 
     @property
     def vectors(self) -> int:
@@ -42,17 +41,59 @@ class Panels(NamedTuple):
         """Numbers in a row of a panel."""
         return len(self.columns) * self.lanes
 
-    def share(self, first: int, last: int) -> Panels:
-        """Return the panels of vectors first..last only."""
-        return self._replace(columns=self.columns[first:last])
+
+class Share(NamedTuple):
+    """The vectors first..last of the panels of a tile that belong to one matrix."""
+
+    panels: Panels
+    first: int
+    last: int
+
+
+class Tile(NamedTuple):
+    """How the gates of a cell lie in the panels of a tile.
+
+    units      vectors of hidden units in a panel
+    all        all gates, as a bias has them
+    input      those that W feeds, likewise R from h and R from the operand of the cell's own
+    """
+
+    units: int
+    all: Panels
+    input: Share
+    recurrent: Share
+    inner: Share
+
+    @property
+    def padded(self) -> int:
+        """Hidden units with those that fill up the last panel."""
+        return self.all.number * self.units * self.all.lanes
 
 
 @lru_cache(maxsize=64)
-def gate_panels(H: int, gates: int, dtype: np.dtype[Any]) -> Panels:
-    """Return the panels of a matrix (K, gates * H): a panel has all gates of a vector of units."""
-    lanes = lanes_of(dtype)
-    columns = tuple(gate * H for gate in range(gates))
-    return Panels(-(-H // lanes), lanes, columns, lanes, H, 0)
+def gate_tile(kind: Any, H: int, dtype: np.dtype[Any]) -> Tile:
+    """Return the tile of a cell class with H hidden units."""
+    lanes, gates = lanes_of(dtype), kind.GATES
+    units = schedule.units_per_panel(len(gates), -(-H // lanes), tile_of(dtype).vectors)
+    step = units * lanes
+
+    def panels(first: int, last: int, order: tuple[str, ...]) -> Panels:
+        columns, limits = [], []
+        for gate in gates[first:last]:
+            is_there = gate in order
+            for start in range(0, step, lanes):
+                columns.append(order.index(gate) * H + start if is_there else 0)
+                limits.append(H - start if is_there else 0)
+        return Panels(-(-H // step), lanes, tuple(columns), tuple(limits), step)
+
+    def share(part: str, names: str) -> Share:
+        first, last = gate_range(kind, part)
+        return Share(panels(first, last, gate_names(kind, names)), first * units, last * units)
+
+    return Tile(
+        units, panels(0, len(gates), gate_names(kind, "BIAS")), share("INPUT", "INPUT"),
+        share("RECURRENT", "RECURRENT"), share("INNER", "RECURRENT"),
+    )  # fmt: skip
 
 
 @lru_cache(maxsize=64)
@@ -60,7 +101,8 @@ def plain_panels(columns: int, dtype: np.dtype[Any]) -> Panels:
     """Return the panels of a matrix (K, columns): four neighbouring vectors each."""
     lanes = lanes_of(dtype)
     starts = tuple(vector * lanes for vector in range(4))
-    return Panels(-(-columns // (4 * lanes)), lanes, starts, 4 * lanes, columns, lanes)
+    limits = tuple(columns - start for start in starts)
+    return Panels(-(-columns // (4 * lanes)), lanes, starts, limits, 4 * lanes)
 
 
 @lru_cache(maxsize=64)
@@ -71,8 +113,8 @@ def _table(columns: tuple[int, ...]) -> NDArray[np.int64]:
 def _arguments(matrix: Array, panels: Panels, packed: Array) -> pack.Packing:
     row, column = (stride // matrix.itemsize for stride in matrix.strides)
     return pack.Packing(
-        matrix, row, column, matrix.shape[0], len(panels.columns), _table(panels.columns),
-        panels.step, panels.limit, panels.limit_step, panels.number, packed,
+        matrix, row, column, matrix.shape[0], panels.vectors, _table(panels.columns),
+        _table(panels.limits), panels.step, panels.number, packed,
     )  # fmt: skip
 
 
@@ -108,9 +150,13 @@ def packed_transposed(matrix: Array, panels: Panels) -> Array:
 
 
 def unpacked(source: Array, panels: Panels, columns: int) -> Array:
-    """Return the matrix (K, columns) whose panels (panels, K, width) are given, 0 elsewhere."""
-    is_full = panels.vectors * panels.limit >= columns
-    matrix = (buffers.empty if is_full else buffers.zeros)((source.shape[1], columns), source.dtype)
+    """Return the matrix (K, columns) whose panels (panels, K, width) are given."""
+    matrix = buffers.empty((source.shape[1], columns), source.dtype)
+    unpack_into(matrix, source, panels)
+    return matrix
+
+
+def unpack_into(matrix: Array, source: Array, panels: Panels) -> None:
+    """Write those columns of a matrix (K, columns) that the panels (panels, K, width) hold."""
     workers = schedule.workers_for(source.size * 16, panels.number)
     pack.unpack(None, _arguments(matrix, panels, source), workers)
-    return matrix

@@ -1,8 +1,8 @@
 """Matrix products with weights: x @ W + b over many rows, and its gradients.
 
 Results of `project`, and the gradients that the other two take, are panel-major: (P, N, width);
-see `kernels.cpu.gemm`.  `share` says which vectors of a panel belong to W: all of them for a
-plain matrix, the gates that W feeds for a recurrent cell.
+see `kernels.cpu.gemm`.  `panels` are those of out, and `share` says which of their vectors belong
+to W: all of them for a plain matrix, the gates that W feeds for a recurrent cell.
 """
 
 from __future__ import annotations
@@ -12,24 +12,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastrnn.functional.panels import Panels, packed, packed_transposed, unpacked
+from fastrnn.functional.panels import Panels, Share, packed, packed_transposed
 from fastrnn.kernels.cpu import buffers, gemm, schedule
 
 Array = NDArray[Any]
 
 
-def project(
-    x: gemm.Rows, W: Array, b: Array | None, panels: Panels, share: tuple[int, int], out: Array
-) -> None:
+def project(x: gemm.Rows, W: Array, bias: Array, panels: Panels, share: Share, out: Array) -> None:
     """Write x @ W + b.
 
-    x (N, M), W (M, columns of the share), b (columns,) or None; writes out (P, N, width)
+    x (N, M), W (P, M, width of the share) and bias (P, 1, width) in panels; writes out
+    (P, N, width)
     """
     N = out.shape[1]
     arguments = gemm.Projection(
-        *x, panels.number, panels.vectors, *share, schedule.PROJECT_ROWS,
-        packed(W, panels.share(*share)),
-        packed_bias(b, panels, W.dtype), out,
+        *x, panels.number, panels.vectors, share.first, share.last, schedule.PROJECT_ROWS,
+        W, bias, out,
     )  # fmt: skip
     gemm.project(None, arguments, schedule.workers_for(N * W.size, N))
 
@@ -42,35 +40,37 @@ def packed_bias(b: Array | None, panels: Panels, dtype: np.dtype[Any]) -> Array:
 
 
 def weight_gradient(
-    x: gemm.Rows, dout: Array, panels: Panels, share: tuple[int, int], columns: int, with_bias: bool
+    x: gemm.Rows, dout: Array, panels: Panels, share: Share, with_bias: bool
 ) -> tuple[Array, Array | None]:
-    """Return dW = x^T @ dout (M, columns) and, if `with_bias`, db, the column sums of dout."""
+    """Return dW = x^T @ dout in the panels of the share, and, if `with_bias`, db in `panels`.
+
+    db is the sum of the rows of dout.
+    """
     N = dout.shape[1]
+    width = share.panels.width
     if N == 0:
-        no_db = np.zeros(columns, dout.dtype) if with_bias else None
-        return np.zeros((x.M, columns), dout.dtype), no_db
-    part = panels.share(*share)
+        no_db = np.zeros((panels.number, 1, panels.width), dout.dtype) if with_bias else None
+        return np.zeros((panels.number, x.M, width), dout.dtype), no_db
     chunk = schedule.CHUNK_ROWS
-    workers = schedule.workers_for(N * x.M * columns, panels.number * x.M)
+    workers = schedule.workers_for(N * x.M * panels.number * width, panels.number * x.M)
     gathered = buffers.empty((workers, chunk, x.M), dout.dtype) if x.steps > 1 else None
-    packed_dW = buffers.empty((panels.number, x.M, part.width), dout.dtype)
-    packed_db = buffers.empty((panels.number, 1, panels.width), dout.dtype) if with_bias else None
+    dW = buffers.empty((panels.number, x.M, width), dout.dtype)
+    db = buffers.empty((panels.number, 1, panels.width), dout.dtype) if with_bias else None
     arguments = gemm.WeightGradient(
-        *x, panels.number, panels.vectors, *share, dout, chunk, gathered, packed_dW, packed_db
+        *x, panels.number, panels.vectors, share.first, share.last, dout, chunk, gathered, dW, db
     )
     gemm.weight_gradient(None, arguments, workers)
-    db = None if packed_db is None else unpacked(packed_db, panels, columns)[0]
-    return unpacked(packed_dW, part, columns), db
+    return dW, db
 
 
-def input_gradient(W: Array, dout: Array, panels: Panels, share: tuple[int, int]) -> Array:
+def input_gradient(W: Array, dout: Array, panels: Panels, share: Share) -> Array:
     """Return dx = dout @ W^T, (N, M)."""
     N, M = dout.shape[1], W.shape[0]
     dx = buffers.empty((N, M), dout.dtype)
     arguments = gemm.InputGradient(
-        N, M, panels.number, panels.vectors, *share,
+        N, M, panels.number, panels.vectors, share.first, share.last,
         *schedule.input_gradient_blocks(panels.number, panels.width), dout,
-        packed_transposed(W, panels.share(*share)), dx,
+        packed_transposed(W, share.panels), dx,
     )  # fmt: skip
     gemm.input_gradient(None, arguments, schedule.workers_for(N * W.size, max(N, 1)))
     return dx

@@ -1,6 +1,10 @@
 """Which rows of memory belong to which step: equal lengths as they come, unequal ones packed.
 
 Kernels see the time steps of a batch as rows, step after step; see `kernels.cpu.scan`.
+
+Where states are reset within a sequence it falls into segments that do not depend on each other.
+Each of them is a sequence of its own to the kernels, a *place* of their batch: more of them side
+by side, and fewer steps.
 """
 
 from __future__ import annotations
@@ -11,7 +15,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from fastrnn.kernels.cpu import buffers
+from fastrnn.kernels.cpu import rows as kernel
 from fastrnn.kernels.cpu.gemm import Rows
+from fastrnn.kernels.cpu.threads import workers_over
 
 Array = NDArray[Any]
 Indices = NDArray[np.int64]
@@ -20,9 +27,9 @@ Indices = NDArray[np.int64]
 class Steps(NamedTuple):
     """Rows `rows[t] .. rows[t + 1]` belong to step t.
 
-    T, B, N  steps, sequences, rows
+    T, B, N  steps, places, rows
     rows     (T + 1,)
-    packing  how unequal sequences were packed, or None
+    packing  how unequal sequences were packed; None: places are the user's sequences
     """
 
     T: int
@@ -31,20 +38,95 @@ class Steps(NamedTuple):
     rows: Indices
     packing: Packing | None = None
 
+    @property
+    def sequences(self) -> int:
+        """The user's number of sequences; B is larger where resets cut them."""
+        return self.B if self.packing is None else len(self.packing.lengths)
+
+    def put_initial(self, state: Array | None, target: Array) -> None:
+        """Give each place the state that it starts from.
+
+        state (sequences, H), None for zeros; writes target (B, >= H): 0 in places that no
+        sequence feeds, those that start with a reset, and beyond H.
+        """
+        packing = self.packing
+        if packing is None:
+            _put(state, slice(None), target)
+            return
+        if state is not None and packing.is_cut.any():
+            state = np.where(packing.is_cut[:, None], state.dtype.type(0), state)
+        _put(state, packing.first, target)
+
+    def take_initial(self, places: Array, H: int) -> Array:
+        """Return what the sequences' initial states get, (sequences, H), of places (B, >= H).
+
+        The mirror of `put_initial`, for gradients: 0 where a reset keeps the initial state out.
+        """
+        if self.packing is None:
+            return np.array(places[:, :H])
+        taken: Array = places[:, :H][self.packing.first]
+        taken[self.packing.is_cut] = 0
+        return taken
+
+    def put_final(self, dstate: Array | None, target: Array) -> None:
+        """Give the gradient of each final state to the place where its sequence ends.
+
+        dstate (sequences, H), None for zeros; writes target (B, >= H): 0 in places where no
+        sequence ends, those before a reset, and beyond H.
+        """
+        _put(dstate, slice(None) if self.packing is None else self.packing.last, target)
+
+    def take_final(self, states: Array, H: int) -> Array:
+        """Return the sequences' final states (sequences, H).
+
+        states (B + N, >= H), the history of `kernels.cpu.scan`, or (B, >= H), the latest state of
+        each place.
+        """
+        packing = self.packing
+        if packing is None:
+            return np.array(states[len(states) - self.B :, :H])
+        is_history = len(states) == self.B + self.N
+        taken: Array = states[:, :H][packing.final[packing.last] if is_history else packing.last]
+        return taken
+
+
+def _put(state: Array | None, places: Any, target: Array) -> None:
+    target[...] = 0
+    if state is not None:
+        target[:, : state.shape[1]][places] = state
+
 
 class Packing(NamedTuple):
-    """Unequal sequences, longest first, without their padding.
+    """Unequal sequences, or segments of them, longest first and without their padding.
 
-    order   (B,) the user's sequence at each place
-    time    (N,) the user's time of each row
-    batch   (N,) the user's sequence of each row
-    final   (B,) row of the state history that holds each place's final state
+    Of each place, (B,):
+
+    order    the user's sequence
+    begin    steps of that sequence that ran before it
+    start    the user's time of its first step
+    falling  its length, falling
+    final    the row of the state history that holds its final state
+
+    Of each of the user's sequences, (sequences,):
+
+    lengths  steps, as the user counts them
+    first    the place that works on its first step, or on none
+    last     the place that works on its last step
+    is_cut   whether a reset at its first step keeps the initial state out
+
+    turn     1, or -1 where time runs backwards
     """
 
     order: Indices
-    time: Indices
-    batch: Indices
+    begin: Indices
+    start: Indices
+    falling: Indices
     final: Indices
+    lengths: Indices
+    first: Indices
+    last: Indices
+    is_cut: NDArray[np.bool_]
+    turn: int
 
 
 @lru_cache(maxsize=64)
@@ -53,20 +135,97 @@ def even_steps(T: int, B: int) -> Steps:
     return Steps(T, B, T * B, np.arange(T + 1, dtype=np.int64) * B)
 
 
-def packed_steps(lengths: Indices, reverse: bool) -> Steps:
-    """Return the steps of sequences of the given lengths (B,), run backwards if `reverse`."""
-    B = len(lengths)
-    order = np.argsort(-lengths, kind="stable")
-    falling = lengths[order]
+class _Segments(NamedTuple):
+    """Parts of sequences that run without a reset, each sequence's in the order they run.
+
+    sequence  (S,) the user's sequence
+    begin     (S,) steps of the sequence before it
+    size      (S,) its steps
+    first     (sequences,) segment that a sequence begins with
+    last      (sequences,) segment that it ends with
+    is_cut    (sequences,) whether the sequence begins with a reset
+    """
+
+    sequence: Indices
+    begin: Indices
+    size: Indices
+    first: Indices
+    last: Indices
+    is_cut: NDArray[np.bool_]
+
+
+def packed_steps(
+    lengths: Indices | None, reverse: bool, resets: NDArray[np.bool_] | None = None
+) -> Steps:
+    """Return the steps of unequal sequences.
+
+    lengths  (sequences,) steps of each; None where `resets` is given: all of them
+    reverse  run from each sequence's last step to its first
+    resets   (T, sequences) where true, the states are cleared before that step is worked on.
+             What is beyond a sequence's length does not count, and a sequence of no steps passes
+             its state on.
+
+    Nothing is computed for each row, except from `resets`.
+    """
+    if lengths is None:
+        assert resets is not None, "neither lengths nor resets"
+        lengths = np.full(resets.shape[1], len(resets), np.int64)
+    segments = _whole(lengths) if resets is None else _cut(lengths, reverse, resets)
+    B = len(segments.size)
+    order = _longest_first(segments.size)
+    falling = segments.size[order]
     T = int(falling[0])
-    active = np.searchsorted(-falling, -np.arange(T), side="left")
-    rows = np.concatenate([[0], np.cumsum(active)]).astype(np.int64)
-    step = np.repeat(np.arange(T), active)
-    place = np.arange(rows[-1]) - rows[step]
-    time = falling[place] - 1 - step if reverse else step
-    places = np.arange(B)
+    rows = np.zeros(T + 1, np.int64)
+    ended = np.cumsum(np.bincount(falling)[:T])  # before the step after each
+    np.cumsum(B - ended, out=rows[1:])
+    places = np.arange(B, dtype=np.int64)
+    place = np.empty_like(order)
+    place[order] = places
+    sequence, begin = segments.sequence[order], segments.begin[order]
+    start = lengths[sequence] - 1 - begin if reverse else begin
     final = np.where(falling > 0, B + rows[np.maximum(falling - 1, 0)] + places, places)
-    return Steps(T, B, int(rows[-1]), rows, Packing(order, time, order[place], final))
+    packing = Packing(
+        sequence, begin, start, falling, final,
+        lengths, place[segments.first], place[segments.last], segments.is_cut,
+        -1 if reverse else 1,
+    )  # fmt: skip
+    return Steps(T, B, int(rows[-1]), rows, packing)
+
+
+def _longest_first(sizes: Indices) -> Indices:
+    """Return the stable order of falling sizes (S,)."""
+    keys = sizes.max() - sizes
+    # Numbers of 16 bits are sorted by radix, in linear time.
+    return np.argsort(keys.astype(np.uint16) if keys.max() < 1 << 16 else keys, kind="stable")
+
+
+def _whole(lengths: Indices) -> _Segments:
+    """Return the segments of sequences without resets."""
+    sequence = np.arange(len(lengths), dtype=np.int64)
+    nothing = np.zeros_like(lengths)
+    return _Segments(sequence, nothing, lengths, sequence, sequence, nothing > 0)
+
+
+def _cut(lengths: Indices, reverse: bool, resets: NDArray[np.bool_]) -> _Segments:
+    """Return the segments of sequences with resets (T, sequences)."""
+    T, count = resets.shape
+    sequences = np.arange(count)
+    # A sequence in each row, in the order that time runs; it takes up head .. tail.
+    head, tail = (T - lengths, T) if reverse else (np.zeros_like(lengths), lengths[:, None])
+    begins = np.zeros((count, T + 1), bool)  # even a sequence of no steps finds its head here
+    begins[:, :T] = (resets[::-1] if reverse else resets).T
+    columns = np.arange(T + 1)
+    begins &= (columns >= head[:, None]) & (columns < tail)
+    is_cut = begins[sequences, head]
+    begins[sequences, head] = True
+    sequence, begin = np.divmod(np.flatnonzero(begins), T + 1)
+    begin -= head[sequence]
+    last = np.cumsum(np.bincount(sequence)) - 1
+    first = np.concatenate([[0], last[:-1] + 1])
+    size = np.empty_like(begin)
+    size[:-1] = np.diff(begin)
+    size[last] = lengths - begin[last]
+    return _Segments(sequence, begin, size, first, last, is_cut)
 
 
 @lru_cache(maxsize=256)
@@ -103,32 +262,66 @@ def _ends(N: int) -> Indices:
 
 
 def view(array: Array, steps: Steps, reverse: bool) -> StepView:
-    """Return a user's (T, B, M) array in the order of the steps.
+    """Return a user's (T, sequences, M) array in the order of the steps.
 
-    Nothing is copied unless the sequences are packed or M is not contiguous.
+    float32, float64 or int32; nothing is copied unless the sequences are packed or M is not
+    contiguous.
     """
     M = array.shape[2]
-    if steps.packing is not None:
-        packed = array[steps.packing.time, steps.packing.batch]
-        return StepView(np.ascontiguousarray(packed), steps.rows[:-1] * M, M)
     if array.strides[2] != array.itemsize and M > 1:
         array = np.ascontiguousarray(array)
+    if steps.packing is not None:
+        return StepView(_packed(array, steps, steps.packing), steps.rows[:-1] * M, M)
     if reverse:
         array = array[::-1]
-    time, batch, _ = (stride // array.itemsize for stride in array.strides)
+    time, batch = _strides(array)
     if steps.B == 1:
         batch = time  # nothing moves along it, and so all rows are evenly spaced
     return StepView(array, _multiples(steps.T, time), batch)
 
 
+def _strides(array: Array) -> tuple[int, int]:
+    """Return how many numbers lie from one step to the next, and from one sequence to the next."""
+    return array.strides[0] // array.itemsize, array.strides[1] // array.itemsize
+
+
+def _packed(array: Array, steps: Steps, packing: Packing) -> Array:
+    """Return the rows (N, M) of an array whose M numbers are side by side."""
+    M = array.shape[2]
+    packed = buffers.empty((steps.N, M), array.dtype)
+    time, batch = _strides(array)
+    arguments = kernel.Gathering(
+        steps.T, steps.rows, packing.start * time + packing.order * batch, packing.turn * time,
+        M, _as_floats(array), _as_floats(packed),
+    )  # fmt: skip
+    kernel.gather(None, arguments, workers_over(packed.size))
+    return packed
+
+
+def _as_floats(array: Array) -> Array:
+    """Return the array's bits in a dtype that tasks take; they only move them."""
+    return array.view(np.float32) if array.dtype == np.int32 else array
+
+
 def unview(rows: Array, steps: Steps, reverse: bool, T: int) -> Array:
-    """Return rows (N, M) as a user's (T, B, M) array, 0 where there is no row; may be a view."""
-    if steps.packing is None:
+    """Return rows (N, M) as a user's (T, sequences, M) array, 0 where there is no row.
+
+    May be a view.
+    """
+    packing = steps.packing
+    if packing is None:
         array = rows.reshape(steps.T, steps.B, -1)
         return array[::-1] if reverse else array
-    array = np.zeros((T, steps.B, rows.shape[1]), rows.dtype)
-    array[steps.packing.time, steps.packing.batch] = rows
-    return array
+    M = rows.shape[1]
+    array = buffers.empty((T, steps.sequences, M), rows.dtype)
+    time, batch = _strides(array)
+    arguments = kernel.Scattering(
+        steps.T, steps.rows, packing.start * time + packing.order * batch, packing.turn * time,
+        M, rows, rows.strides[0] // rows.itemsize,
+        T, steps.sequences, packing.lengths, time, batch, array,
+    )  # fmt: skip
+    kernel.scatter(None, arguments, workers_over(array.size))
+    return array[:]  # NumPy lets nobody set flags of the array that borrows the memory itself
 
 
 @lru_cache(maxsize=256)
@@ -137,9 +330,10 @@ def _even_splits(B: int, workers: int) -> Indices:
 
 
 def splits(steps: Steps, workers: int) -> Indices:
-    """Return the (workers + 1,) first sequences of equal shares of the rows."""
+    """Return the (workers + 1,) first places of equal shares of the rows."""
     if steps.packing is None:
         return _even_splits(steps.B, workers)
-    lengths = np.bincount(np.arange(steps.N) - np.repeat(steps.rows[:-1], np.diff(steps.rows)))
-    share = np.searchsorted(np.cumsum(lengths), np.arange(1, workers) * steps.N / workers)
-    return np.concatenate([[0], share, [steps.B]]).astype(np.int64)
+    # A place belongs to the share that holds the middle of its rows.
+    middles = np.cumsum(steps.packing.falling) - steps.packing.falling / 2
+    ends = np.searchsorted(middles, np.arange(1, workers) * (steps.N / workers))
+    return np.concatenate([[0], ends, [steps.B]]).astype(np.int64)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from fastrnn import functional
 from fastrnn.cells import CELLS
+from fastrnn.cells.protocol import gate_names
 from fastrnn.layers.embedding import LookedUp
 from fastrnn.layers.layer import Layer, as_tensor, positive
 from fastrnn.tape import Tensor, is_recording, record
@@ -20,8 +21,8 @@ Array = NDArray[Any]
 class Recurrent(Layer):
     """A recurrent layer whose cell is given by name.
 
-    Weights: kernel (I, G * H), recurrent_kernel (H, G * H), bias (G * H,), for the G gates of
-    the cell.
+    Weights: kernel (I, n * H), recurrent_kernel (H, n * H) and bias (n * H,), each for the n gates
+    of the cell that it feeds; a cell without R has no recurrent_kernel.
 
     Parameters
     ----------
@@ -59,11 +60,17 @@ class Recurrent(Layer):
         self.return_sequences = return_sequences
         self.return_state = return_state
         self.go_backwards = go_backwards
-        columns = len(self.cell.GATES) * units
-        kernel_shape = (positive("input_dim", input_dim), columns)
+        inputs, recurrent, biases = (
+            len(gate_names(type(self.cell), part)) * units
+            for part in ("INPUT", "RECURRENT", "BIAS")
+        )
+        kernel_shape = (positive("input_dim", input_dim), inputs)
         self.kernel = self._add_weight("kernel", kernel_shape, "glorot_uniform")
-        self.recurrent_kernel = self._add_weight("recurrent_kernel", (units, columns), "orthogonal")
-        self.bias = self._add_weight("bias", (columns,), "zeros")
+        self.recurrent_kernel = None
+        if recurrent:
+            shape = (units, recurrent)
+            self.recurrent_kernel = self._add_weight("recurrent_kernel", shape, "orthogonal")
+        self.bias = self._add_weight("bias", (biases,), "zeros")
 
     def __call__(
         self, inputs: Any, initial_state: Sequence[Any] | None = None, training: bool = False
@@ -101,7 +108,7 @@ class Recurrent(Layer):
             self.cell,
             rows,
             self.kernel.value,
-            self.recurrent_kernel.value,
+            None if self.recurrent_kernel is None else self.recurrent_kernel.value,
             self.bias.value,
             tuple(s.value for s in states) or None,
             reverse=self.go_backwards,
@@ -118,10 +125,11 @@ class Recurrent(Layer):
                 dy = dy.swapaxes(0, 1)[:: -1 if self.go_backwards else 1]
             d = backward(dy, dstate)
             dx = d.x if d.x is None or source is not x else d.x.swapaxes(0, 1)
-            return [dx, d.W, d.R, d.b, *d.state[: len(states)]]
+            dR = [] if self.recurrent_kernel is None else [d.R]
+            return [dx, d.W, *dR, d.b, *d.state[: len(states)]]
 
         record(
-            [source, self.kernel, self.recurrent_kernel, self.bias, *states],
+            [source, *self.variables, *states],
             [sequence, *finals],
             to_inputs,
         )

@@ -83,7 +83,12 @@ def _features() -> set[str]:
 
 def lanes_of(dtype: np.dtype[Any]) -> int:
     """Return the lanes of a vector of NumPy's float32 or float64."""
-    return tile(from_dtype(dtype)).lanes
+    return tile_of(dtype).lanes
+
+
+def tile_of(dtype: np.dtype[Any]) -> Tile:
+    """Return the register tile for NumPy's float32 or float64."""
+    return tile(from_dtype(dtype))
 
 
 def tile(dtype: types.Float) -> Tile:

@@ -215,6 +215,43 @@ def power_of_two(context, n):  # type: ignore[no-untyped-def]
     return n(n), generate
 
 
+@intrinsic
+def exponent(context, x):  # type: ignore[no-untyped-def]
+    """Whole numbers n with 2**n <= x < 2**(n + 1), for positive normal numbers x."""
+    bits, mantissa = (32, 23) if x.dtype == types.float32 else (64, 52)
+    bias = (1 << (bits - mantissa - 2)) - 1
+
+    def generate(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
+        # As the low bits of 2**mantissa, whose next number is 1 higher: see `power_of_two`.
+        integers = ir.VectorType(ir.IntType(bits), x.lanes)
+        biased = builder.lshr(
+            builder.bitcast(args[0], integers), ir.Constant(integers, [mantissa] * x.lanes)
+        )
+        magic = ir.Constant(integers, [(bias + mantissa) << mantissa] * x.lanes)
+        shifted = builder.bitcast(builder.or_(biased, magic), x.ir)
+        return builder.fsub(shifted, ir.Constant(x.ir, [2.0**mantissa + bias] * x.lanes))
+
+    return x(x), generate
+
+
+@intrinsic
+def significand(context, x):  # type: ignore[no-untyped-def]
+    """Numbers x / 2**exponent(x), in 1..2, for positive normal numbers x."""
+    bits, mantissa = (32, 23) if x.dtype == types.float32 else (64, 52)
+    one = ((1 << (bits - mantissa - 2)) - 1) << mantissa
+
+    def generate(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
+        integers = ir.VectorType(ir.IntType(bits), x.lanes)
+        fraction = builder.and_(
+            builder.bitcast(args[0], integers),
+            ir.Constant(integers, [(1 << mantissa) - 1] * x.lanes),
+        )
+        whole = builder.or_(fraction, ir.Constant(integers, [one] * x.lanes))
+        return builder.bitcast(whole, x.ir)
+
+    return x(x), generate
+
+
 def _fold(builder: ir.IRBuilder, value: ir.Value, join: Any) -> ir.Value:
     """Join the halves of a vector until one number is left."""
     lanes = value.type.count

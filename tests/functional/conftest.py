@@ -24,6 +24,6 @@ def dtype(request):
 def many_workers(monkeypatch):
     """Call it with a number of workers: even the smallest product then uses them all."""
     before = get_num_threads()
-    monkeypatch.setattr(schedule, "_MULTIPLY_ADDS_PER_WORKER", 1)
+    monkeypatch.setattr(schedule, "MULTIPLY_ADDS_PER_WORKER", 1)
     yield set_num_threads
     set_num_threads(before)

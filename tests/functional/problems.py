@@ -12,6 +12,8 @@ from tolerances import (
 )
 
 from fastrnn import functional, reference
+from fastrnn.cells import CELLS
+from fastrnn.cells.protocol import gate_names
 
 OUTPUT = {np.dtype(np.float32): FLOAT32_OUTPUT, np.dtype(np.float64): FLOAT64_OUTPUT}
 GRADIENT = {np.dtype(np.float32): FLOAT32_GRADIENT, np.dtype(np.float64): FLOAT64_GRADIENT}
@@ -22,7 +24,7 @@ class Problem(NamedTuple):
 
     x: np.ndarray
     W: np.ndarray
-    R: np.ndarray
+    R: np.ndarray | None
     b: np.ndarray | None
     state: tuple | None
     dy: np.ndarray | None
@@ -36,27 +38,36 @@ class Results(NamedTuple):
     state: tuple
     dx: np.ndarray | None
     dW: np.ndarray
-    dR: np.ndarray
+    dR: np.ndarray | None
     db: np.ndarray | None
     dstate: tuple
 
 
 def random_problem(rng, cell, T, B, I, H, dtype):
     """A problem of the given sizes; weights are scaled so that no gate is always saturated."""
-    G = len(reference.CELLS[cell].GATES)
-    states = reference.CELLS[cell].STATES
+    kind = CELLS[cell]
+    states = kind.STATES
+    inputs, recurrent, biases = (
+        len(gate_names(kind, part)) * H for part in ("INPUT", "RECURRENT", "BIAS")
+    )
 
     def numbers(*shape, scale=1.0):
         return (rng.standard_normal(shape) * scale).astype(dtype)
 
     return Problem(
         x=numbers(T, B, I),
-        W=numbers(I, G * H, scale=I**-0.5),
-        R=numbers(H, G * H, scale=H**-0.5),
-        b=numbers(G * H),
-        state=tuple(numbers(B, H) for _ in states),
+        W=numbers(I, inputs, scale=I**-0.5),
+        R=numbers(H, recurrent, scale=H**-0.5) if recurrent else None,
+        b=numbers(biases),
+        # The normaliser of an sLSTM divides: near 0 it magnifies every rounding.
+        state=tuple(abs(numbers(B, H)) + 1 if s == "n" else numbers(B, H) for s in states),
         dy=numbers(T, B, H),
-        dstate=tuple(numbers(B, H) for _ in states),
+        # All states but h of an sLSTM depend on its maximum, whose gradient jumps where two
+        # numbers are equal but for float32's roundings.
+        dstate=tuple(
+            numbers(B, H, scale=float(s == "h" or "m" not in states or dtype == np.float64))
+            for s in states
+        ),
     )
 
 
@@ -65,15 +76,21 @@ def run(cell, problem, **options):
     x, W, R, b, state, dy, dstate = problem
     y, final, backward = functional.rnn(cell, x, W, R, b, state, **options)
     y = y.copy()
-    return Results(y, final, *backward(dy, dstate))
+    d = backward(dy, dstate)
+    return Results(y, final, d.x, d.W, d.R, d.b, d.state)
 
 
-def reference_run(cell, problem, lengths=None, reverse=False):
+def reference_run(cell, problem, lengths=None, reverse=False, **options):
     """Results of the reference; a missing array is zero, and so is the gradient of no bias."""
+    return reference_results(cell, problem, lengths, reverse, options, None)[0]
+
+
+def reference_results(cell, problem, lengths, reverse, options, dstates):
+    """Results of the reference, the states after all steps, and the norms of the gradients of h."""
     x, W, R, b, state, dy, dstate = problem
     T, B, _ = x.shape
-    H = len(R)
     module = reference.CELLS[cell]
+    H = W.shape[1] // len(module.INPUT)
     states = [None] * len(module.STATES)
     whole = [
         [np.zeros((B, H)) if s is None else s for s in given or states] for given in (state, dstate)
@@ -84,13 +101,24 @@ def reference_run(cell, problem, lengths=None, reverse=False):
         # Each sequence is turned around within its length; its padding stays.
         steps = np.where(steps < ends, ends - 1 - steps, steps)
     turn = (steps, np.arange(B))
+
+    def turned(a):
+        if isinstance(a, tuple):
+            return tuple(map(turned, a))
+        return a[turn] if isinstance(a, np.ndarray) and a.shape[:2] == (T, B) else a
+
+    options = {name: turned(value) for name, value in options.items()}
     y, final, saved = module.forward(
-        x[turn], W, R, np.zeros(R.shape[1]) if b is None else b, tuple(whole[0]), lengths
-    )
-    gradients = module.backward(saved, np.zeros_like(y) if dy is None else dy[turn], whole[1])
+        x[turn], W, R, np.zeros(len(module.BIAS) * H) if b is None else b, tuple(whole[0]), lengths,
+        **options,
+    )  # fmt: skip
+    cotangents = (np.zeros_like(y) if dy is None else dy[turn], whole[1], turned(dstates))
+    gradients = module.backward(saved, *cotangents)
     db = None if b is None else gradients.b
     dx = gradients.x[turn]
-    return Results(y[turn], final, dx, gradients.W, gradients.R, db, gradients.states)
+    results = Results(y[turn], final, dx, gradients.W, gradients.R, db, gradients.states)
+    norms = module.gradient_norms(saved, *cotangents)
+    return results, turned(saved.states), norms[turn]
 
 
 def assert_results_close(actual, desired):

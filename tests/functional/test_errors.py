@@ -2,12 +2,19 @@
 
 import numpy as np
 import pytest
+from structures import STRUCTURES
 
 from fastrnn import functional
 from fastrnn.cells import CELLS
+from fastrnn.cells.protocol import gate_names
 from fastrnn.kernels.cpu.task import Task
 
 T, B, I, H, V, O = 3, 4, 5, 6, 7, 8
+
+
+@pytest.fixture(params=STRUCTURES)
+def cell(request):
+    return request.param
 
 
 def numbers(*shape, dtype=np.float32):
@@ -25,13 +32,15 @@ def no_kernel(monkeypatch):
 
 
 def rnn_arguments(cell):
-    G = len(CELLS[cell].GATES)
+    inputs, recurrent, biases = (
+        len(gate_names(CELLS[cell], part)) * H for part in ("INPUT", "RECURRENT", "BIAS")
+    )
     return {
         "cell": cell,
         "x": numbers(T, B, I),
-        "W": numbers(I, G * H),
-        "R": numbers(H, G * H),
-        "b": numbers(G * H),
+        "W": numbers(I, inputs),
+        "R": numbers(H, recurrent) if recurrent else None,
+        "b": numbers(biases),
         "state": tuple(numbers(B, H) for _ in CELLS[cell].STATES),
         "lengths": np.full(B, T),
     }
@@ -57,9 +66,11 @@ ARRAY_MISTAKES = {
 @pytest.mark.parametrize("name", ["x", "W", "R", "b"])
 def test_rnn_refuses_wrong_arrays(cell, name, mistake, no_kernel):
     arguments = rnn_arguments(cell)
+    if arguments[name] is None:
+        arguments[name] = numbers(H, H)  # R, which this cell has not
     arguments[name] = ARRAY_MISTAKES[mistake](arguments[name])
     # The sizes H and I come from R and W: another R makes W the odd one out.
-    names = {"R": "[RW]", "W": "[Wx]"}.get(name, name)
+    names = {"R": "[RW]", "W": "[Wxb]"}.get(name, name)
     with pytest.raises(ValueError, match=rf"^{names}: expected .*got ") as caught:
         functional.rnn(**arguments)
     assert len(str(caught.value)) < 200
@@ -69,7 +80,7 @@ def test_rnn_refuses_wrong_arrays(cell, name, mistake, no_kernel):
 def test_rnn_refuses_mixed_dtypes(cell, name, no_kernel):
     arguments = rnn_arguments(cell)
     arguments[name] = arguments[name].astype(np.float64)
-    with pytest.raises(TypeError, match=rf"^{name}: expected float32 as R, got float64"):
+    with pytest.raises(TypeError, match=r"^[xWb]: expected float(32|64) as [RW], got float"):
         functional.rnn(**arguments)
 
 
@@ -158,7 +169,7 @@ def test_rnn_backward_refuses_wrong_cotangents(cell, mistake, monkeypatch):
             backward(None, tuple(dstate))
     with pytest.raises(ValueError, match="^dstate: expected"):
         backward(None, (None,) * (len(state) + 1))
-    with pytest.raises(TypeError, match="^dy: expected float32 as R, got float64"):
+    with pytest.raises(TypeError, match="^dy: expected float32 as [RW], got float64"):
         backward(numbers(T, B, H, dtype=np.float64))
 
 

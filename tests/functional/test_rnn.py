@@ -11,6 +11,7 @@ from functional.problems import (
     reference_run,
     run,
 )
+from structures import STRUCTURES
 from tolerances import FLOAT64_OUTPUT, assert_close
 
 from fastrnn import functional, reference
@@ -29,6 +30,9 @@ SIZES = [
     (1, 3, 33, 100),
     (4, 16, 16, 64),
 ]
+
+
+of_every_structure = pytest.mark.parametrize("cell", STRUCTURES)
 
 
 def some_lengths(rng, T, B):
@@ -65,11 +69,13 @@ def test_unequal_lengths_match_reference(rng, cell, dtype, sizes, reverse):
 )
 @pytest.mark.parametrize("reverse", [False, True], ids=["forwards", "backwards"])
 @pytest.mark.parametrize("kind", [np.int64, np.uint8])
+@of_every_structure
 def test_lengths_of_any_pattern_match_reference(rng, cell, lengths, reverse, kind):
     problem = random_problem(rng, cell, 6, 5, 4, 19, np.float64)
     assert_matches_reference(cell, problem, lengths=np.array(lengths, kind), reverse=reverse)
 
 
+@of_every_structure
 def test_many_rows_are_summed_over_several_chunks(rng, cell, dtype):
     # 680 rows, of x with few and of h with more than the columns at which chunks grow.
     problem = random_problem(rng, cell, 40, 17, 5, 200, dtype)
@@ -77,6 +83,7 @@ def test_many_rows_are_summed_over_several_chunks(rng, cell, dtype):
     assert_matches_reference(cell, problem, lengths=some_lengths(rng, 40, 17))
 
 
+@of_every_structure
 def test_many_units_take_several_chunks_of_panels_and_blocks_of_rows(rng, cell, dtype):
     problem = random_problem(rng, cell, 9, 33, 70, 17 * lanes_of(dtype) + 3, dtype)
     assert_matches_reference(cell, problem)
@@ -93,6 +100,7 @@ def test_input_products_before_and_within_the_time_loop_match_reference(
         assert_matches_reference(cell, problem, lengths=lengths, reverse=True)
 
 
+@of_every_structure
 def test_weights_too_large_for_the_cache_match_reference(rng, cell, monkeypatch):
     monkeypatch.setattr(schedule, "_CACHED_WEIGHT_BYTES", 0)
     assert_matches_reference(cell, random_problem(rng, cell, 3, 33, 17, 20, np.float64))
@@ -114,6 +122,7 @@ STRIDES = {
 
 @pytest.mark.parametrize("B", [1, 6, 33])
 @pytest.mark.parametrize("strides", STRIDES)
+@of_every_structure
 def test_arrays_of_any_strides_match_reference(rng, cell, dtype, strides, B):
     problem = random_problem(rng, cell, 5, B, 19, 21, dtype)
     strided = STRIDES[strides]
@@ -124,7 +133,7 @@ def test_arrays_of_any_strides_match_reference(rng, cell, dtype, strides, B):
         state=tuple(strided(s) for s in problem.state),
         dstate=tuple(strided(s) for s in problem.dstate),
         W=strided(problem.W),
-        R=strided(problem.R),
+        R=None if problem.R is None else strided(problem.R),
     )
     np.testing.assert_array_equal(arrays.x, problem.x)
     desired = reference_run(cell, problem)
@@ -137,6 +146,7 @@ def test_arrays_of_any_strides_match_reference(rng, cell, dtype, strides, B):
 
 
 @pytest.mark.parametrize("reverse", [False, True], ids=["forwards", "backwards"])
+@of_every_structure
 def test_broadcast_arrays_match_reference(rng, cell, dtype, reverse):
     problem = random_problem(rng, cell, 5, 18, 7, 9, dtype)
     for x in (problem.x[:1], problem.x[:, :1], problem.x[:1, :1], problem.x[..., :1]):
@@ -145,7 +155,7 @@ def test_broadcast_arrays_match_reference(rng, cell, dtype, reverse):
                 x=np.broadcast_to(x, problem.x.shape),
                 dy=np.broadcast_to(dy, problem.dy.shape),
                 W=np.broadcast_to(problem.W[:1], problem.W.shape),
-                R=np.broadcast_to(problem.R[:, :1], problem.R.shape),
+                R=None if cell == "indrnn" else np.broadcast_to(problem.R[:, :1], problem.R.shape),
             )
             assert_matches_reference(cell, broadcast, reverse=reverse)
 
@@ -157,6 +167,7 @@ def test_one_sequence_is_evenly_spaced_whatever_its_batch_stride():
 
 
 @pytest.mark.parametrize("sizes", [(4, 5, 3, 20), (2, 17, 9, 16)], ids=str)
+@of_every_structure
 def test_what_is_not_given_is_zero(rng, cell, dtype, sizes):
     problem = random_problem(rng, cell, *sizes, dtype)
     parts = [None, *([s if n == kept else None for n, s in enumerate(problem.state)]
@@ -169,12 +180,14 @@ def test_what_is_not_given_is_zero(rng, cell, dtype, sizes):
             cell, problem._replace(dstate=given), lengths=some_lengths(rng, *sizes[:2])
         )
     nothing = run(cell, problem._replace(dy=None, dstate=None))
-    assert not any(a.any() for a in (nothing.dx, nothing.dW, nothing.dR, nothing.db))
+    gradients = (nothing.dx, nothing.dW, nothing.dR, nothing.db)
+    assert not any(a.any() for a in gradients if a is not None)
 
 
 @pytest.mark.parametrize("reverse", [False, True], ids=["forwards", "backwards"])
 @pytest.mark.parametrize("ragged", [False, True], ids=["full", "ragged"])
 @pytest.mark.parametrize("vocabulary", [1, 11, 500])
+@of_every_structure
 def test_embedded_input_equals_its_rows(rng, cell, dtype, vocabulary, ragged, reverse):
     T, B, I, H = 7, 9, 18, 21
     problem = random_problem(rng, cell, T, B, I, H, dtype)
@@ -191,6 +204,7 @@ def test_embedded_input_equals_its_rows(rng, cell, dtype, vocabulary, ragged, re
 
 
 @pytest.mark.parametrize("vocabulary", [10, 500])
+@of_every_structure
 def test_ids_changed_after_the_call_do_not_reach_backward(rng, cell, vocabulary):
     problem = random_problem(rng, cell, 4, 5, 3, 7, np.float32)
     E = rng.standard_normal((vocabulary, 3)).astype(np.float32)
@@ -204,6 +218,7 @@ def test_ids_changed_after_the_call_do_not_reach_backward(rng, cell, vocabulary)
 
 @pytest.mark.parametrize("B", [1, 6, 33])
 @pytest.mark.parametrize("kind", ["full", "ragged", "embedded"])
+@of_every_structure
 def test_inference_gives_the_bits_of_training(rng, cell, dtype, B, kind):
     problem = random_problem(rng, cell, 6, B, 17, 23, dtype)
     x, W, R, b, state, _, _ = problem
@@ -221,6 +236,7 @@ def test_inference_gives_the_bits_of_training(rng, cell, dtype, B, kind):
             np.testing.assert_array_equal(ours, wanted)
 
 
+@of_every_structure
 def test_input_gradient_is_left_out_where_it_is_not_wanted(rng, cell):
     problem = random_problem(rng, cell, 4, 5, 3, 7, np.float32)
     with_dx = run(cell, problem)
@@ -231,6 +247,7 @@ def test_input_gradient_is_left_out_where_it_is_not_wanted(rng, cell):
 
 @pytest.mark.parametrize("sizes", [(6, 5, 18, 37), (9, 40, 3, 20), (3, 1, 40, 70)], ids=str)
 @pytest.mark.parametrize("kind", ["full", "ragged", "small vocabulary", "large vocabulary"])
+@of_every_structure
 def test_bits_do_not_depend_on_the_number_of_workers(rng, cell, dtype, sizes, kind, many_workers):
     T, B, I, _ = sizes
     problem = random_problem(rng, cell, *sizes, dtype)
@@ -245,6 +262,7 @@ def test_bits_do_not_depend_on_the_number_of_workers(rng, cell, dtype, sizes, ki
         assert_same_bits(run(cell, problem, **options), desired)
 
 
+@of_every_structure
 def test_bits_do_not_depend_on_the_rest_of_the_batch(rng, cell, dtype):
     # 33 rows are hoisted or not as 16 are: only the tiles differ.
     problem = random_problem(rng, cell, 4, 33, 5, 21, dtype)
@@ -256,6 +274,7 @@ def test_bits_do_not_depend_on_the_rest_of_the_batch(rng, cell, dtype):
 
 
 @pytest.mark.parametrize("B", [5, 33])
+@of_every_structure
 def test_nan_in_one_sequence_stays_in_its_outputs_and_gradients(rng, cell, dtype, B):
     problem = random_problem(rng, cell, 4, B, 5, 19, dtype)
     clean = run(cell, problem)
@@ -286,16 +305,19 @@ def test_nan_in_one_cotangent_or_input_never_vanishes(rng, cell, dtype, where):
 @pytest.mark.filterwarnings("ignore:invalid value")
 @pytest.mark.parametrize("where", ["x", "state", "dy"])
 @pytest.mark.parametrize("H", [1, 8, 16, 17])
+@pytest.mark.parametrize("cell", ["lstm", "gru", "gru_reset_before"])
 def test_infinity_spreads_no_further_than_in_the_reference(rng, cell, dtype, H, where):
     problem = random_problem(rng, cell, 3, 4, 5, H, dtype)
     array = problem.state[0] if where == "state" else getattr(problem, where)[1]
     array[2, 0] = np.inf
     actual, desired = run(cell, problem), reference_run(cell, problem)
     for ours, wanted in zip(arrays_of(actual), arrays_of(desired), strict=True):
-        np.testing.assert_array_equal(np.isfinite(ours), np.isfinite(wanted))
+        # Less far it may: no gate is 0 to the last bit here, and 0 * inf does not arise.
+        assert not (~np.isfinite(ours) & np.isfinite(wanted)).any()
 
 
 @pytest.mark.parametrize("reverse", [False, True], ids=["forwards", "backwards"])
+@of_every_structure
 def test_padding_is_never_read(rng, cell, dtype, reverse):
     T, B = 6, 20
     problem = random_problem(rng, cell, T, B, 5, 19, dtype)
@@ -311,6 +333,7 @@ def test_padding_is_never_read(rng, cell, dtype, reverse):
     assert not dirty.dx[padding].any()
 
 
+@of_every_structure
 def test_extreme_inputs_saturate_as_in_the_reference(rng, cell):
     problem = random_problem(rng, cell, 4, 5, 3, 7, np.float64)
     problem = problem._replace(x=1e6 * problem.x)
@@ -334,6 +357,8 @@ def test_nothing_around_the_arrays_is_read_into_results_or_changed(
         """A view of `a` in the middle of an array of NaN."""
         if isinstance(a, tuple):
             return tuple(map(surrounded, a))
+        if a is None:
+            return None
         outer = np.full([length + 6 for length in a.shape], np.nan, dtype)
         middle = outer[tuple(slice(3, -3) for _ in a.shape)]
         middle[...] = a
@@ -346,6 +371,7 @@ def test_nothing_around_the_arrays_is_read_into_results_or_changed(
         np.testing.assert_array_equal(outer, before)
 
 
+@of_every_structure
 def test_arguments_are_left_as_they_were_and_results_are_the_callers(rng, cell, dtype):
     problem = random_problem(rng, cell, 4, 5, 3, 7, dtype)
     before = [a.copy() for a in arrays_of(problem)]
@@ -357,6 +383,7 @@ def test_arguments_are_left_as_they_were_and_results_are_the_callers(rng, cell, 
         assert not any(np.shares_memory(a, argument) for argument in arrays_of(problem))
 
 
+@of_every_structure
 def test_output_that_backward_reads_is_read_only(rng, cell):
     x, W, R, b, state, _, _ = random_problem(rng, cell, 4, 5, 3, 7, np.float32)
     for options in ({}, {"reverse": True}, {"lengths": [4, 2, 0, 1, 3]}):
@@ -367,6 +394,7 @@ def test_output_that_backward_reads_is_read_only(rng, cell):
         y[0] = 0
 
 
+@of_every_structure
 def test_results_of_one_call_are_not_overwritten_by_the_next(rng, cell):
     problem = random_problem(rng, cell, 4, 5, 3, 7, np.float32)
     x, W, R, b, state, dy, dstate = problem
@@ -379,6 +407,7 @@ def test_results_of_one_call_are_not_overwritten_by_the_next(rng, cell):
         np.testing.assert_array_equal(ours, wanted)
 
 
+@of_every_structure
 def test_backward_runs_once_and_only_after_training(rng, cell):
     x, W, R, b, state, dy, _ = random_problem(rng, cell, 4, 5, 3, 7, np.float32)
     _, _, backward = functional.rnn(cell, x, W, R, b, state)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from structures import STRUCTURES
 from tolerances import FLOAT64_GRADIENT, FLOAT64_OUTPUT, assert_close
 
 from fastrnn import GradientTape, Tensor, functional, reference
@@ -12,7 +13,7 @@ from fastrnn.tape import record
 B, T, I, H = 4, 6, 5, 7
 
 
-@pytest.fixture(params=CELLS)
+@pytest.fixture(params=STRUCTURES)
 def cell(request):
     return request.param
 
@@ -33,10 +34,13 @@ def reference_run(cell, layer, x, states, dy, dstate):
     turn = -1 if layer.go_backwards else 1
     module = reference.CELLS[cell]
     weights = layer.get_weights()
+    if not module.RECURRENT:
+        weights.insert(1, None)
     y, final, saved = module.forward(x.swapaxes(0, 1)[::turn], *weights, states)
     gradients = module.backward(saved, dy.swapaxes(0, 1), dstate)
     dx = gradients.x[::turn].swapaxes(0, 1)
-    return y.swapaxes(0, 1), final, [dx, *gradients[1:4], *gradients.states]
+    of_weights = [d for d in gradients[1:4] if d is not None]
+    return y.swapaxes(0, 1), final, [dx, *of_weights, *gradients.states]
 
 
 @pytest.mark.parametrize("go_backwards", [False, True], ids=["forwards", "backwards"])
@@ -48,7 +52,7 @@ def test_sequences_states_and_gradients_match_reference(rng, cell, go_backwards)
 
     inputs = [Tensor(x), *layer.variables, *map(Tensor, states)]
     with GradientTape() as tape:
-        y, *final = layer(inputs[0], initial_state=inputs[4:])
+        y, *final = layer(inputs[0], initial_state=inputs[1 + len(layer.variables) :])
         total = weighted_sum([y, *final], [dy, *dstate])
     assert_close(y, y_desired, FLOAT64_OUTPUT, "y")
     for s, wanted in zip(final, final_desired, strict=True):
@@ -188,15 +192,16 @@ def test_without_a_tape_nothing_is_kept(rng, cell, monkeypatch):
 def test_weights_are_named_seeded_and_replaceable(cell):
     layer = make_layer(cell, name="first")
     names = [v.name for v in layer.variables]
-    assert names == ["first/kernel", "first/recurrent_kernel", "first/bias"]
+    recurrent = ["first/recurrent_kernel"] * (layer.recurrent_kernel is not None)
+    assert names == ["first/kernel", *recurrent, "first/bias"]
     for ours, again in zip(layer.get_weights(), make_layer(cell).get_weights(), strict=True):
         np.testing.assert_array_equal(ours, again)
     weights = [w + 1 for w in layer.get_weights()]
     layer.set_weights(weights)
     for ours, wanted in zip(layer.get_weights(), weights, strict=True):
         np.testing.assert_array_equal(ours, wanted)
-    with pytest.raises(ValueError, match="weights: first expected 3 arrays, got 2"):
-        layer.set_weights(weights[:2])
+    with pytest.raises(ValueError, match=rf"weights: first expected {len(names)} arrays, got 1"):
+        layer.set_weights(weights[:1])
     with pytest.raises(ValueError, match="first/kernel: expected shape"):
         layer.set_weights([w.T for w in weights])
 
@@ -207,8 +212,8 @@ def test_forget_bias_of_an_lstm_starts_at_one():
     assert not LSTM(3, 2, unit_forget_bias=False).bias.value.any()
 
 
-def test_recurrent_weights_start_orthogonal(cell):
-    R = make_layer(cell).recurrent_kernel.value
+def test_recurrent_weights_start_orthogonal():
+    R = make_layer("lstm").recurrent_kernel.value
     assert_close(R @ R.T, np.eye(H), FLOAT64_OUTPUT)
 
 

@@ -30,6 +30,7 @@ from fastrnn.simd.target import lanes_of, tile
 from fastrnn.simd.vector import (
     absolute,
     double,
+    exponent,
     lane_maximum,
     lane_numbers,
     lane_sum,
@@ -37,6 +38,7 @@ from fastrnn.simd.vector import (
     minimum,
     power_of_two,
     rint,
+    significand,
     sqrt,
     where_less,
 )
@@ -114,6 +116,20 @@ def test_power_of_two_is_exact_over_all_normal_exponents(dtype):
     np.testing.assert_array_equal(
         elementwise(lambda x, a, b: power_of_two(x))(n), np.ldexp(dtype(1), n.astype(np.int32))
     )
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_exponent_and_significand_are_the_parts_of_a_number(dtype, rng):
+    limits = np.finfo(dtype)
+    powers = np.arange(limits.minexp, limits.maxexp)
+    x = np.ldexp(np.concatenate([rng.uniform(1, 2, len(powers)), np.ones(len(powers))]),
+                 np.tile(powers, 2)).astype(dtype)  # fmt: skip
+    x = np.concatenate([x, [limits.tiny, limits.max, np.nextafter(dtype(1), dtype(0))]])
+    n = elementwise(lambda x, a, b: exponent(x))(x.astype(dtype))
+    m = elementwise(lambda x, a, b: significand(x))(x.astype(dtype))
+    half, one_more = np.frexp(x.astype(dtype))
+    np.testing.assert_array_equal(n, one_more - 1)
+    np.testing.assert_array_equal(m, 2 * half)
 
 
 class Folded(NamedTuple):

@@ -1,10 +1,10 @@
 """Weights between the user's matrices and the panels that the micro-kernel reads.
 
 A matrix (K, columns) is cut into panels of `vectors` vectors.  Vector v of panel p holds the V
-columns from `columns[v] + p * panel_step` on, of which `limit - p * panel_step - v * limit_step`
-exist; the rest is 0.  For gates, `columns[v]` is the gate's first column, panel_step V, limit H
-and limit_step 0: a panel holds all gates of V hidden units.  For a plain matrix the vectors of a
-panel are neighbours: columns[v] = v V, panel_step = vectors V, limit = columns, limit_step V.
+columns from `columns[v] + p * step` on, of which `limits[v] - p * step` exist; the rest is 0.
+For gates, `columns[v]` is the gate's first column, limits[v] = H and step = V: a panel holds all
+gates of V hidden units.  For a plain matrix the vectors of a panel are neighbours: columns[v] =
+v V, limits[v] = columns - v V and step = vectors V.
 
 The user's matrix has `row` and `column` strides of which one is 1.
 """
@@ -36,9 +36,8 @@ class Packing(NamedTuple):
     K: int
     vectors: int
     columns: Ints  # (vectors,)
-    panel_step: int
-    limit: int
-    limit_step: int
+    limits: Ints  # (vectors,)
+    step: int
     panels: int
     packed: Floats
 
@@ -46,7 +45,7 @@ class Packing(NamedTuple):
 @pointwise
 def _existing(s, panel, v):  # type: ignore[no-untyped-def]
     """How many columns of the user's matrix are in vector v of a panel."""
-    there = s.limit - panel * s.panel_step - v * s.limit_step
+    there = s.limits[v] - panel * s.step
     return max(0, min(there, lanes(s.packed)))
 
 
@@ -65,7 +64,7 @@ def pack(cell, args, worker, workers):  # type: ignore[no-untyped-def]
         rows = min(lane, s.K - k)
         for v in range(s.vectors):
             there = _existing(s, panel, v)
-            source = s.matrix + k * s.row + (s.columns[v] + panel * s.panel_step) * s.column
+            source = s.matrix + k * s.row + (s.columns[v] + panel * s.step) * s.column
             target = s.packed + (panel * s.K + k) * width + v * lane
             if s.column == 1:
                 for r in range(rows):
@@ -99,7 +98,7 @@ def pack_transposed(cell, args, worker, workers):  # type: ignore[no-untyped-def
             rows = min(lane, s.K - k)
             for v in range(s.vectors):
                 there = _existing(s, panel, v)
-                source = s.matrix + k * s.row + (s.columns[v] + panel * s.panel_step) * s.column
+                source = s.matrix + k * s.row + (s.columns[v] + panel * s.step) * s.column
                 target = s.packed + low * lane * depth + (block - low) * lane
                 target = target + (panel * s.vectors + v) * lane * size
                 if s.column == 1:
@@ -122,6 +121,6 @@ def unpack(cell, args, worker, workers):  # type: ignore[no-untyped-def]
         k = work // s.panels
         panel = work % s.panels
         for v in range(s.vectors):
-            target = s.matrix + k * s.row + s.columns[v] + panel * s.panel_step
+            target = s.matrix + k * s.row + s.columns[v] + panel * s.step
             source = s.packed + (panel * s.K + k) * width + v * lane
             store_edge(target, load(source), _existing(s, panel, v))

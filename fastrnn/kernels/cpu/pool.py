@@ -4,20 +4,12 @@ The caller publishes a job and works on it at once; the pool's threads join in i
 system lets them run.  Whoever is free claims the next worker number, and the job is done when
 all numbers are done.  A parallel loop of OpenMP, in contrast, ends only when every thread has
 passed through it: with one busy neighbour on a machine of two processors a region of 1 ms then
-takes 8 ms, against 2 ms here.  The price: right after a sleep of the caller the threads may come
-too late, and it works alone for the first milliseconds, where OpenMP's come sooner.
+takes 8 ms, against 2 ms here.
 
-All of it is compiled code on one block of shared memory, in words of 8 bytes:
-
-    TICKET     job number, number of workers, next worker to claim; claimed by compare-and-swap
-    FINISHED   workers that are done
-    BUSY       1 while a job runs; a second caller works alone meanwhile
-    SLEEPERS   threads that wait on the condition
-    STOP       1 when the threads are to end
-    JOB        address of the task, its cell, its arguments
-
-A thread that claims a number has seen the whole ticket unchanged, so the job it reads afterwards
-is the ticket's: the next one cannot start before that number is done.
+A *team* is a job whose workers meet on the way, so they must all run at once.  Each of its
+numbers is claimed by another thread; the caller closes the team when it is full or a short time
+has passed, and those who have come then begin.  Who comes later does not belong to it, and a
+caller to whom nobody comes works alone: a team that has begun cannot lack a member.
 """
 
 from __future__ import annotations
@@ -30,161 +22,45 @@ import threading
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
 from numba import types
-from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from fastrnn._jit import kernel, machine_address
-from fastrnn.kernels.cpu import atomics
+from fastrnn._jit import machine_address
+from fastrnn.kernels.cpu import jobs
 
-# Byte offsets; each word that several threads write has a cache line of its own.
-_TICKET, _FINISHED, _BUSY, _SLEEPERS, _STOP, _JOB, _CONDITION, _MUTEX = range(0, 8 * 128, 128)
-_BYTES = 8 * 128
-
-_CLAIM_BITS = 20
-_MOST_WORKERS = (1 << _CLAIM_BITS) - 1
-_JOB_NUMBERS = (1 << (63 - 2 * _CLAIM_BITS)) - 1
-
-# How long a thread looks out for the next job before it sleeps: between 400 and 800 us here,
-# longer than what the interpreter needs between two regions of one layer.
-_SPINS = 20000
-# How long the caller waits for the last workers before it lets other threads run: some 10 us.
-_IMPATIENCE = 400
-
-_INT64 = ir.IntType(64)
-
-
-@intrinsic
-def _call(context, address, cell, args, worker, workers):  # type: ignore[no-untyped-def]
-    """Call the task at machine address `address`."""
-
-    def generate(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
-        function = ir.FunctionType(ir.VoidType(), [_INT64] * 4).as_pointer()
-        builder.call(builder.inttoptr(args[0], function), args[1:])
-        return context.get_dummy_value()
-
-    return types.void(*[types.intp] * 5), generate
-
-
-@intrinsic
-def _word(context, address):  # type: ignore[no-untyped-def]
-    """Return the word at an address, read plainly."""
-
-    def generate(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
-        return builder.load(builder.inttoptr(args[0], _INT64.as_pointer()))
-
-    return types.intp(types.intp), generate
-
-
-@kernel
-def _work(pool):  # type: ignore[no-untyped-def]
-    """Claim and run workers of the present job until none is left; return the job's number."""
-    while True:
-        ticket = atomics.read(pool + _TICKET)
-        worker = ticket & _MOST_WORKERS
-        workers = (ticket >> _CLAIM_BITS) & _MOST_WORKERS
-        if worker >= workers:
-            return ticket >> (2 * _CLAIM_BITS)
-        if atomics.replace(pool + _TICKET, ticket, ticket + 1):
-            job = pool + _JOB
-            _call(_word(job), _word(job + 8), _word(job + 16), worker, workers)
-            atomics.add(pool + _FINISHED, 1)
-
-
-@kernel
-def _serve(pool):  # type: ignore[no-untyped-def]
-    """Run a pool thread: work on each job, look out for the next, at length sleep."""
-    while True:
-        seen = _work(pool)
-        if atomics.read(pool + _STOP):
-            return
-        spins = 0
-        while atomics.read(pool + _TICKET) >> (2 * _CLAIM_BITS) == seen:
-            spins += 1
-            atomics.pause()
-            if spins == _SPINS:
-                atomics.lock(pool + _MUTEX)
-                atomics.add(pool + _SLEEPERS, 1)
-                while atomics.read(pool + _TICKET) >> (2 * _CLAIM_BITS) == seen:
-                    atomics.wait(pool + _CONDITION, pool + _MUTEX)
-                atomics.add(pool + _SLEEPERS, -1)
-                atomics.unlock(pool + _MUTEX)
-
-
-@kernel
-def _publish(pool, workers, wanted):  # type: ignore[no-untyped-def]
-    """Write the ticket of a new job and wake up to `wanted` sleeping threads."""
-    number = (atomics.read(pool + _TICKET) >> (2 * _CLAIM_BITS)) + 1
-    number &= _JOB_NUMBERS
-    atomics.write(pool + _TICKET, (number << (2 * _CLAIM_BITS)) | (workers << _CLAIM_BITS))
-    asleep = min(wanted, atomics.read(pool + _SLEEPERS))
-    if asleep > 0:
-        atomics.lock(pool + _MUTEX)
-        for _ in range(asleep):
-            atomics.signal(pool + _CONDITION)
-        atomics.unlock(pool + _MUTEX)
-
-
-@kernel
-def _dispatch(pool, address, cell, args, workers):  # type: ignore[no-untyped-def]
-    """Run a task on `workers` workers, helped by the pool's threads unless they are busy."""
-    if not atomics.replace(pool + _BUSY, 0, 1):
-        for worker in range(workers):
-            _call(address, cell, args, worker, workers)
-        return
-    job = pool + _JOB
-    atomics.write(job, address)
-    atomics.write(job + 8, cell)
-    atomics.write(job + 16, args)
-    atomics.write(pool + _FINISHED, 0)
-    _publish(pool, workers, workers - 1)
-    _work(pool)
-    waits = 0
-    while atomics.read(pool + _FINISHED) < workers:
-        atomics.pause()
-        waits += 1
-        if waits > _IMPATIENCE:
-            atomics.yield_processor()
-    atomics.write(pool + _BUSY, 0)
-
-
-@kernel
-def _stop(pool):  # type: ignore[no-untyped-def]
-    """Let the threads end."""
-    atomics.write(pool + _STOP, 1)
-    _publish(pool, 0, _MOST_WORKERS)
-
-
-@kernel
-def _prepare(pool):  # type: ignore[no-untyped-def]
-    """Make the condition and the mutex of a new pool."""
-    atomics.initialise(pool + _CONDITION, pool + _MUTEX)
+Memory = bytes | ctypes.Array[ctypes.c_char]
 
 
 class _Pool:
     """Shared memory and as many threads as any job has asked for."""
 
     def __init__(self) -> None:
-        self._memory: NDArray[np.int64] = np.zeros((_BYTES + 64) // 8, np.int64)
+        self._memory: NDArray[np.int64] = np.zeros((jobs.BYTES + 64) // 8, np.int64)
         start = self._memory.__array_interface__["data"][0]
         self._address = start + -start % 64
         self._threads: list[threading.Thread] = []
         self._lock = threading.Lock()
         word, memory = ctypes.c_int64, ctypes.c_char_p
-        self._serve = _function(_serve, word)
-        self._dispatch = _function(_dispatch, word, word, memory, memory, word)
-        _function(_prepare, word)(self._address)
+        self._serve = _function(jobs.serve, word)
+        self._dispatch = _function(jobs.dispatch, word, word, memory, memory, word)
+        self._gather = _function(jobs.gather, word, word, memory, memory, word)
+        _function(jobs.prepare, word)(self._address)
 
-    def run(self, address: int, cell: bytes, args: bytes, workers: int, threads: int) -> None:
+    def run(self, address: int, cell: Memory, args: Memory, workers: int, threads: int) -> None:
         """Run a task, on `threads` threads at least where the system gives as many."""
         if len(self._threads) < threads - 1:
             self._start(threads - 1)
         self._dispatch(self._address, address, cell, args, workers)
 
+    def team(self, address: int, cell: Memory, args: Memory, workers: int) -> None:
+        """Run a task on a team of up to `workers` members."""
+        if len(self._threads) < workers - 1:
+            self._start(workers - 1)
+        self._gather(self._address, address, cell, args, workers)
+
     def stop(self) -> None:
         """End the threads: their code and their memory are about to go."""
-        _function(_stop, ctypes.c_int64)(self._address)
+        _function(jobs.stop, ctypes.c_int64)(self._address)
         for thread in self._threads:
             thread.join(timeout=5)
 
@@ -239,7 +115,7 @@ _task_type = ctypes.CFUNCTYPE(
 )
 
 
-def run(address: int, cell: bytes, args: bytes, workers: int, threads: int) -> None:
+def run(address: int, cell: Memory, args: Memory, workers: int, threads: int) -> None:
     """Call the task at machine address `address` for each worker.
 
     cell, args   the memory that it gets the addresses of
@@ -247,15 +123,36 @@ def run(address: int, cell: bytes, args: bytes, workers: int, threads: int) -> N
     On `threads` threads, this one included; further workers take turns.  May be called from many
     Python threads at once.
     """
-    global _pool
-    is_alone = workers == 1 or threads == 1 or workers > _MOST_WORKERS
-    if is_alone or _is_closed or sys.platform == "win32":
-        call = _task_type(address)
-        for worker in range(workers):
-            call(cell, args, worker, workers)
+    is_alone = workers == 1 or threads == 1 or workers > jobs.MOST_WORKERS
+    pool = None if is_alone else _opened()
+    if pool is not None:
+        pool.run(address, cell, args, workers, threads)
         return
-    if _pool is None:
+    call = _task_type(address)
+    for worker in range(workers):
+        call(cell, args, worker, workers)
+
+
+def team(address: int, cell: Memory, args: Memory, workers: int) -> None:
+    """Call the task at machine address `address` on a team of up to `workers` members.
+
+    Each member is a thread and gets its number and how many they are: `workers`, or as many of
+    them as have come at once, or 1, this thread alone.  Otherwise like `run`.
+    """
+    pool = None if workers == 1 else _opened()
+    if pool is not None:
+        pool.team(address, cell, args, workers)
+    else:
+        _task_type(address)(cell, args, 0, 1)
+
+
+def _opened() -> _Pool | None:
+    """Return the pool of this process, made the first time, or None where there can be none."""
+    global _pool
+    pool = _pool
+    if pool is None and sys.platform != "win32":
         with _pool_lock:
-            if _pool is None:
+            if _pool is None and not _is_closed:
                 _pool = _Pool()
-    _pool.run(address, cell, args, workers, threads)
+            pool = _pool
+    return pool

@@ -17,9 +17,9 @@ CHUNK_ROWS = 512
 # Blocks of rows are a whole number of register tiles.
 _TILE_ROWS = 6
 
-# A parallel region costs about 4 us, and 14 us when the threads sleep: one worker alone does
-# 2 million multiply-adds in some 18 us at AVX-512 speed.
-_MULTIPLY_ADDS_PER_WORKER = 1_000_000
+#: Work worth a worker.  A parallel region costs about 4 us, and 14 us when the threads sleep: one
+#: worker alone does 2 million multiply-adds in some 18 us at AVX-512 speed.
+MULTIPLY_ADDS_PER_WORKER = 1_000_000
 
 # Above this the weights of a layer do not stay in cache from step to step, and x @ W is better
 # made for all steps at once: each weight is then read once for many rows.
@@ -31,12 +31,30 @@ _FEWEST_FUSED_ROWS = 16
 
 def workers_for(multiply_adds: int, parts: int) -> int:
     """Return how many workers share `multiply_adds` that split into `parts` at most."""
-    return max(1, min(get_num_threads(), parts, multiply_adds // _MULTIPLY_ADDS_PER_WORKER))
+    return max(1, min(get_num_threads(), parts, multiply_adds // MULTIPLY_ADDS_PER_WORKER))
 
 
 def is_hoisted(B: int, I: int, H: int, gates: int, itemsize: int) -> bool:
     """Return whether x @ W is made for all steps before the time loop, not within it."""
     return B < _FEWEST_FUSED_ROWS or gates * H * (I + H) * itemsize > _CACHED_WEIGHT_BYTES
+
+
+def units_per_panel(gates: int, vectors: int, widest: int) -> int:
+    """Return how many vectors of hidden units share a tile of a cell with so many gates.
+
+    A tile of one vector asks for a broadcast number with every product, and reaches about half
+    the peak; units that fill up the last panel cost as much as real ones.
+
+    vectors   of hidden units in all
+    widest    vectors that a register tile has room for
+    """
+    most = max(1, widest // gates)
+    share_of_peak = (0.5, 0.9, 0.97, 1.0)
+
+    def cost(units: int) -> float:
+        return -(-vectors // units) * units / share_of_peak[min(gates * units, 4) - 1]
+
+    return min(range(most, 0, -1), key=cost)
 
 
 def input_gradient_blocks(panels: int, width: int) -> tuple[int, int]:

@@ -17,6 +17,7 @@ annotations of `args` say what a field is in the kernel:
 
 from __future__ import annotations
 
+import ctypes
 import struct
 from collections.abc import Callable
 from functools import cache
@@ -42,6 +43,11 @@ else:
     Ints = NewType("Ints", object)
     Ids = NewType("Ids", object)
 
+_DTYPES: dict[Any, np.dtype[Any]] = {
+    Doubles: np.dtype(np.float64),
+    Ints: np.dtype(np.int64),
+    Ids: np.dtype(np.int32),
+}
 _NUMBA_FLOATS = {np.dtype(np.float32): types.float32, np.dtype(np.float64): types.float64}
 
 
@@ -74,32 +80,77 @@ class Task:
         workers : int
             At least 1.  What a worker does depends on its number only, never on its thread.
         """
+        address, constants, packed = self.pack(cell, args)
+        pool.run(address, constants, packed, workers, min(workers, usable_processors()))
+
+    def team(self, cell: Any, args: Any, workers: int) -> None:
+        """Run the kernel on threads that all run at once: workers that may `meet` on the way.
+
+        Parameters are those of a call.  The kernel learns by its own `workers` how many have come
+        together, from 1 to as many as were asked for or there are processors, and does all its
+        work with any number of them.
+        """
+        address, constants, packed = self.pack(cell, args)
+        pool.team(address, constants, packed, min(workers, usable_processors()))
+
+    def prepare(self, cell: Any, args: Any, workers: int) -> Prepared:
+        """Return a call, or a team, that can be run again and again; parameters as of a call."""
+        return Prepared(self, cell, args, workers)
+
+    def pack(self, cell: Any, args: Any) -> tuple[int, bytes, bytes]:
+        """Return the kernel's machine address, the cell's constants and the arguments."""
         if cell is None:
             cell = _NO_CELL
         arguments: Any = type(args)
         layout = _layout(arguments)
         packed, dtype = layout.pack(args)
-        key = (type(cell), layout, dtype)
+        kinds, numbers = _classes(cell), _constants(cell)
+        key = (kinds, layout, dtype)
         address = self._addresses.get(key)
         if address is None:
             microkernel.load(_NUMBA_FLOATS[dtype])
-            address = self._addresses[key] = self._compile(cell, layout.numba_type(dtype))
-        constants = struct.pack(f"{len(cell)}d", *cell)
-        pool.run(address, constants, packed, workers, min(workers, usable_processors()))
+            address = self._addresses[key] = self._compile(kinds, layout.numba_type(dtype))
+        constants = struct.pack(f"{len(numbers)}d", *numbers)
+        return address, constants, packed
 
-    def _compile(self, cell: Any, args_type: types.Type) -> int:
-        """Return the machine address of the kernel for these types."""
-        cell_type = types.NamedTuple([types.float64] * len(cell), type(cell))
+    def _compile(self, kinds: Any, args_type: types.Type) -> int:
+        """Return the machine address of the kernel for a cell of these classes."""
+        cell_type = _numba_type(kinds)
         signature = types.void(
             types.CPointer(cell_type), types.CPointer(args_type), types.intp, types.intp
         )
-        if is_stamped(type(cell)):
+        if _are_stamped(kinds):
             return machine_address(self._body, signature)
         # The cache would neither notice that a user's formula has changed nor, in a process
         # without the module of the cell, be readable.
         body = kernel(self._body.py_func, is_cached=False)
         self._uncached.append(body)
         return machine_address(body, signature)
+
+
+def _classes(cell: Any) -> Any:
+    """Return the class of a cell, and of its fields those that are NamedTuples themselves."""
+    return (type(cell), *(_classes(field) if isinstance(field, tuple) else None for field in cell))
+
+
+def _constants(cell: Any) -> tuple[float, ...]:
+    """Return the numbers of a cell and of the NamedTuples within, depth first."""
+    numbers: tuple[float, ...] = ()
+    for field in cell:
+        numbers += _constants(field) if isinstance(field, tuple) else (field,)
+    return numbers
+
+
+def _numba_type(kinds: Any) -> types.Type:
+    kind, *fields = kinds
+    return types.NamedTuple(
+        [types.float64 if field is None else _numba_type(field) for field in fields], kind
+    )
+
+
+def _are_stamped(kinds: Any) -> bool:
+    kind, *fields = kinds
+    return is_stamped(kind) and all(_are_stamped(field) for field in fields if field is not None)
 
 
 def task(body: Callable[..., None]) -> Task:
@@ -110,6 +161,60 @@ def task(body: Callable[..., None]) -> Task:
     return Task(body)
 
 
+class Prepared:
+    """A call of a task with packed arguments, to be run any number of times; see `Task.prepare`.
+
+    It keeps the arrays among its arguments alive, until they are replaced or it is gone itself.
+    One thread may run or change it at a time.
+    """
+
+    def __init__(self, task: Task, cell: Any, args: Any, workers: int) -> None:
+        self._task = task  # kept: the machine code goes with it
+        self._address, self._constants, packed = task.pack(cell, args)
+        arguments: Any = type(args)
+        layout = _layout(arguments)
+        self._places = layout.places
+        self._dtypes = _DTYPES | {Floats: layout.pack(args)[1]}
+        self._memory = ctypes.create_string_buffer(packed, len(packed))
+        self._words = memoryview(self._memory).cast("B").cast("q")
+        self._numbers = memoryview(self._memory).cast("B").cast("d")
+        self._args = list(args)
+        self._workers = workers
+        self._threads = min(workers, usable_processors())
+
+    def run(self) -> None:
+        """Run the kernel as a call of the task would."""
+        pool.run(self._address, self._constants, self._memory, self._workers, self._threads)
+
+    def team(self) -> None:
+        """Run the kernel as `Task.team` would."""
+        pool.team(self._address, self._constants, self._memory, self._threads)
+
+    def set(self, field: str, value: Any) -> None:
+        """Change an argument for the runs to come.
+
+        Parameters
+        ----------
+        field : str
+            The name of a field of the arguments.
+        value : int, float, array or None
+            What the field holds from now on.  An array has the dtype of the one before, and is
+            kept alive; for one that is known to live long enough, its address will do.
+        """
+        place, kind = self._places[field]
+        if kind is float:
+            self._numbers[place] = value
+        elif kind is int or isinstance(value, int):
+            self._words[place] = value
+        elif value is None:
+            self._words[place] = 0
+        elif value.dtype == self._dtypes[kind]:
+            self._words[place] = _address(value)
+        else:
+            raise TypeError(f"{field}: expected {self._dtypes[kind]}, got {value.dtype}")
+        self._args[place] = value
+
+
 class _Layout:
     """How the NamedTuple class of a task's arguments lies in memory: 8 bytes a field."""
 
@@ -117,12 +222,14 @@ class _Layout:
         self.name = arguments.__name__
         self.arguments = arguments
         hints = get_type_hints(arguments)
-        self.hints = [hints[field] for field in arguments._fields]  # type: ignore[attr-defined]
+        fields: tuple[str, ...] = arguments._fields  # type: ignore[attr-defined]
+        self.hints = [hints[field] for field in fields]
         self._pointers = [
             (place, hint is Floats)
             for place, hint in enumerate(self.hints)
             if hint is not int and hint is not float
         ]
+        self.places = {field: (place, hints[field]) for place, field in enumerate(fields)}
         self._packer = struct.Struct("".join("d" if h is float else "q" for h in self.hints))
 
     def pack(self, args: Any) -> tuple[bytes, np.dtype[Any]]:
@@ -134,11 +241,12 @@ class _Layout:
             if array is None:
                 values[place] = 0
                 continue
-            values[place] = array.__array_interface__["data"][0]
+            values[place] = _address(array)
             if is_float:
-                if dtype is not None and array.dtype != dtype:
+                if dtype is None:
+                    dtype = array.dtype
+                elif array.dtype != dtype:
                     raise TypeError(f"{self.name}: {array.dtype} beside {dtype}")
-                dtype = array.dtype
         if dtype is None:
             raise TypeError(f"{self.name}: no float array among its fields")
         return self._packer.pack(*values), dtype
@@ -157,3 +265,15 @@ class _Layout:
 
 
 _layout = cache(_Layout)
+
+# Where NumPy's array object holds the address of its numbers: behind what every object begins
+# with.  `__array_interface__` takes 0.9 us to say it, most of a call of a small task.
+_DATA = object.__basicsize__
+_word_at = ctypes.c_ssize_t.from_address
+
+
+def _address(array: Any) -> int:
+    """Return the address of an array's first number."""
+    if type(array) is np.ndarray:
+        return _word_at(id(array) + _DATA).value
+    return int(array.__array_interface__["data"][0])

@@ -6,11 +6,14 @@ import numpy as np
 import pytest
 from numba import from_dtype
 
+from fastrnn.cells import CELLS
+from fastrnn.cells.protocol import gate_names
 from fastrnn.functional.panels import (
-    gate_panels,
+    gate_tile,
     packed,
     packed_transposed,
     plain_panels,
+    unpack_into,
     unpacked,
 )
 from fastrnn.kernels.cpu import buffers, schedule
@@ -38,17 +41,25 @@ def dtype(request):
     return np.dtype(request.param)
 
 
-def gate_columns(panels, panel, vector):
-    """The columns that a vector of a panel of gates holds."""
-    H, lanes = panels.limit, panels.lanes
-    units = range(panel * lanes, min(H, (panel + 1) * lanes))
-    return [panels.columns[vector] + unit for unit in units]
+def gate_columns(H, units, gates, order):
+    """The columns that each vector of a panel holds, of `gates` out of a matrix with `order`."""
+
+    def columns(panels, panel, vector):
+        gate, unit_vector = gates[vector // units], panel * units + vector % units
+        there = range(unit_vector * panels.lanes, min(H, (unit_vector + 1) * panels.lanes))
+        return [order.index(gate) * H + unit for unit in there] if gate in order else []
+
+    return columns
 
 
-def plain_columns(panels, panel, vector):
+def plain_columns(total):
     """The columns that a vector of a panel of neighbours holds."""
-    first = (panel * 4 + vector) * panels.lanes
-    return list(range(first, min(panels.limit, first + panels.lanes)))
+
+    def columns(panels, panel, vector):
+        first = (panel * 4 + vector) * panels.lanes
+        return list(range(first, min(total, first + panels.lanes)))
+
+    return columns
 
 
 def panels_one_by_one(matrix, panels, columns_of):
@@ -77,14 +88,27 @@ def tile_vectors(dtype):
     return tile(from_dtype(dtype)).vectors
 
 
+def shares(kind, H, dtype):
+    """Panels of the tile of a cell class, the columns they hold, and the columns of the matrix."""
+    tile = gate_tile(kind, H, dtype)
+    parts = {"BIAS": (tile.all, 0, len(kind.GATES) * tile.units)}
+    parts["INPUT"], parts["RECURRENT"] = tile.input, tile.recurrent
+    parts["INNER"] = tile.inner
+    for part, (panels, first, last) in parts.items():
+        order = gate_names(kind, "RECURRENT" if part == "INNER" else part)
+        gates = kind.GATES[first // tile.units : last // tile.units]
+        if gates:
+            yield panels, gate_columns(H, tile.units, gates, order), len(order) * H
+
+
 @pytest.mark.parametrize("strides", STRIDES)
 @pytest.mark.parametrize("K", [1, 3, 16, 33, 200])
-def test_gates_round_trip_from_any_strides(rng, dtype, strides, K):
-    for H in (1, 5, 16, 37):
-        for gates in (1, 3, 4):
-            panels = gate_panels(H, gates, dtype)
-            matrix = STRIDES[strides](rng.standard_normal((K, gates * H)).astype(dtype))
-            check(matrix, panels, gate_columns)
+@pytest.mark.parametrize("cell", CELLS)
+def test_gates_round_trip_from_any_strides(rng, dtype, strides, K, cell):
+    for H in (1, 5, 16, 37, 70):
+        for panels, columns_of, columns in shares(CELLS[cell], H, dtype):
+            matrix = STRIDES[strides](rng.standard_normal((K, columns)).astype(dtype))
+            check(matrix, panels, columns_of)
 
 
 @pytest.mark.parametrize("strides", STRIDES)
@@ -93,13 +117,18 @@ def test_columns_round_trip_from_any_strides(rng, dtype, strides, K):
     for columns in (1, 3, 63, 64, 65, 100):
         panels = plain_panels(columns, dtype)
         matrix = STRIDES[strides](rng.standard_normal((K, columns)).astype(dtype))
-        check(matrix, panels, plain_columns)
+        check(matrix, panels, plain_columns(columns))
 
 
 def check(matrix, panels, columns_of):
     result = packed(matrix, panels)
     np.testing.assert_array_equal(result, panels_one_by_one(matrix, panels, columns_of))
-    np.testing.assert_array_equal(unpacked(result, panels, matrix.shape[1]), matrix)
+    held = {c for p in range(panels.number) for v in range(panels.vectors)
+            for c in columns_of(panels, p, v)}  # fmt: skip
+    there = np.full(matrix.shape, -1, matrix.dtype)
+    unpack_into(there, result, panels)
+    is_held = np.isin(np.arange(matrix.shape[1]), list(held))
+    np.testing.assert_array_equal(there, np.where(is_held, matrix, -1))
     np.testing.assert_array_equal(
         packed_transposed(matrix, panels), transposed_one_by_one(matrix, panels, columns_of)
     )
@@ -112,26 +141,16 @@ def test_matrices_of_one_stride_zero_or_a_single_column(rng, dtype):
         np.broadcast_to(numbers[:1], (40, 40)),
         np.broadcast_to(numbers[:, :1], (40, 40)),
     ):
-        check(matrix, panels, plain_columns)
+        check(matrix, panels, plain_columns(40))
     for matrix in (numbers[:, 3:4], numbers.T[:, 3:4], numbers[::2, 3:4], numbers.T[::-1, 3:4]):
-        check(matrix, plain_panels(1, dtype), plain_columns)
+        check(matrix, plain_panels(1, dtype), plain_columns(1))
     for matrix in (numbers[3:4], numbers.T[3:4], numbers[3:4, ::-1]):
-        check(matrix, panels, plain_columns)
-
-
-def test_share_of_the_gates_is_packed_alone(rng, dtype):
-    H, K = 21, 10
-    matrix = rng.standard_normal((K, 4 * H)).astype(dtype)
-    panels = gate_panels(H, 4, dtype).share(1, 3)
-    result = packed(matrix, panels)
-    np.testing.assert_array_equal(result, panels_one_by_one(matrix, panels, gate_columns))
-    matrix[:, :H] = matrix[:, 3 * H :] = 0
-    np.testing.assert_array_equal(unpacked(result, panels, 4 * H), matrix)
+        check(matrix, panels, plain_columns(40))
 
 
 def test_padding_is_zero_even_in_used_memory(rng, dtype):
-    panels = gate_panels(lanes_of(dtype) + 1, 4, dtype)
-    matrix = rng.standard_normal((5, 4 * (lanes_of(dtype) + 1))).astype(dtype)
+    panels, columns_of, columns = next(shares(CELLS["lstm"], lanes_of(dtype) + 1, dtype))
+    matrix = rng.standard_normal((5, columns)).astype(dtype)
     for function, desired in (
         (packed, panels_one_by_one),
         (packed_transposed, transposed_one_by_one),
@@ -143,9 +162,7 @@ def test_padding_is_zero_even_in_used_memory(rng, dtype):
         used = buffers.empty((size,), dtype)
         used[...] = np.nan
         del used
-        np.testing.assert_array_equal(
-            function(matrix, panels), desired(matrix, panels, gate_columns)
-        )
+        np.testing.assert_array_equal(function(matrix, panels), desired(matrix, panels, columns_of))
 
 
 def test_nan_and_infinity_are_moved_as_they_are(dtype):
@@ -158,13 +175,13 @@ def test_nan_and_infinity_are_moved_as_they_are(dtype):
 
 
 def test_every_number_of_workers_writes_everything(rng, dtype, monkeypatch):
-    monkeypatch.setattr(schedule, "_MULTIPLY_ADDS_PER_WORKER", 1)
+    monkeypatch.setattr(schedule, "MULTIPLY_ADDS_PER_WORKER", 1)
     before = get_num_threads()
     matrix = rng.standard_normal((50, 150)).astype(dtype)
     try:
         for workers in (1, 2, 3, 8):
             set_num_threads(workers)
             for strides in ("C", "Fortran"):
-                check(STRIDES[strides](matrix), plain_panels(150, dtype), plain_columns)
+                check(STRIDES[strides](matrix), plain_panels(150, dtype), plain_columns(150))
     finally:
         set_num_threads(before)

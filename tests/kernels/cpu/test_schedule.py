@@ -4,7 +4,7 @@ import pytest
 
 from fastrnn.kernels.cpu import schedule
 
-GRAIN = schedule._MULTIPLY_ADDS_PER_WORKER
+GRAIN = schedule.MULTIPLY_ADDS_PER_WORKER
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ import numpy as np
 from fastrnn import functional, set_num_threads
 from fastrnn.kernels.cpu import buffers, pool, schedule
 
-schedule._MULTIPLY_ADDS_PER_WORKER = 1
+schedule.MULTIPLY_ADDS_PER_WORKER = 1
 
 def problem(seed):
     rng = np.random.default_rng(seed)
@@ -164,7 +164,7 @@ def test_constants_of_a_cell_arrive():
 @pytest.fixture
 def three_workers(monkeypatch):
     before = get_num_threads()
-    monkeypatch.setattr(schedule, "_MULTIPLY_ADDS_PER_WORKER", 1)
+    monkeypatch.setattr(schedule, "MULTIPLY_ADDS_PER_WORKER", 1)
     set_num_threads(3)
     yield
     set_num_threads(before)
@@ -420,8 +420,11 @@ def test_stamp_covers_every_source_that_is_compiled(copied_package, monkeypatch)
     monkeypatch.setattr(_jit, "_PACKAGE", package)
     stamp = _jit._stamp.__wrapped__
     assert stamp() == stamp()
-    folders = ("simd", "cells", "kernels/cpu")
-    sources = [package / "_jit.py", *(f for n in folders for f in sorted((package / n).glob("*")))]
+    folders = ("simd", "cells", "kernels/cpu", "kernels/cpu/scan")
+    sources = [
+        package / "_jit.py",
+        *(f for n in folders for f in sorted((package / n).glob("*.py"))),
+    ]
     for source in sources:
         before = stamp()
         source.write_text(source.read_text() + "\n")
@@ -432,7 +435,7 @@ USER_CELL = """
 from typing import NamedTuple
 
 class Echo(NamedTuple):
-    GATES, INPUT_GATES, RECURRENT_GATES, STATES = ("a",), (0, 1), (0, 1), ("h",)
+    GATES, STATES = ("a",), ("h",)
 
     def forward(cell, a, state):
         return (a[0],), (a[0] * FACTOR,)

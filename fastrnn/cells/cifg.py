@@ -1,0 +1,46 @@
+"""Long short-term memory with coupled input and forget gates (Greff et al. 2017).
+
+(1) i = sigmoid(a_i)    o = sigmoid(a_o)
+(2) g = tanh(a_g)
+(3) c = (1 - i) * c_prev + i * g = c_prev + i * (g - c_prev)
+(4) h = o * tanh(c)
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from fastrnn.cells.activations import Sigmoid, Tanh, activate, slope
+
+
+class CoupledLSTM(NamedTuple):
+    """The LSTM cell that forgets as much as it takes in; its fields are those of `LSTM`."""
+
+    gate: Any = Sigmoid()
+    candidate: Any = Tanh()
+    output: Any = Tanh()
+
+    GATES = ("i", "g", "o")  # type: ignore[misc]
+    STATES = ("h", "c")  # type: ignore[misc]
+
+    def forward(cell: Any, a: Any, state: Any) -> Any:  # noqa: N805
+        """One step: see the package's docstring."""
+        a_i, a_g, a_o = a
+        _, c_prev = state
+        i, o = activate(cell.gate, a_i), activate(cell.gate, a_o)  # (1)
+        g = activate(cell.candidate, a_g)  # (2)
+        c = c_prev + i * (g - c_prev)  # (3)
+        return (i, g, o), (o * activate(cell.output, c), c)  # (4)
+
+    def backward(cell: Any, saved: Any, before: Any, after: Any, dstate: Any) -> Any:  # noqa: N805
+        """Gradients of one step: see the package's docstring."""
+        i, g, o = saved
+        _, c_prev = before
+        _, c = after
+        dh, dc = dstate
+        tanh_c = activate(cell.output, c)
+        dc = dc + dh * o * slope(cell.output, tanh_c)  # (4)
+        da_o = dh * tanh_c * slope(cell.gate, o)  # (4) (1)
+        da_i = dc * (g - c_prev) * slope(cell.gate, i)  # (3) (1)
+        da_g = dc * i * slope(cell.candidate, g)  # (3) (2)
+        return (da_i, da_g, da_o), (0.0, dc * (1.0 - i))

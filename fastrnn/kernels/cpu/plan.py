@@ -1,0 +1,172 @@
+"""How a time loop is shared among workers: by slices of the batch, by hidden units, or by both.
+
+A cost model in seconds chooses.  For one step of a worker that has `rows` rows of the batch and a
+`share` of the hidden units:
+
+    products   rows * share * G * H * (H + I) multiply-adds at MULTIPLY_ADDS a second, fewer where
+               a tile has one or two rows; I counts only where x @ W is made within the loop
+    weights    share * G * H * (H + I) numbers from the cache level that holds them
+    formula    rows * share * H units at UNIT_SECONDS
+    meeting    MEETING_SECONDS * log2(2 * members) where several workers share a slice
+
+    step = max(products, weights) + formula + meeting
+
+The constants were measured on two cores of an AMD Zen 5 with AVX-512 and float32 (`fastrnn info`
+names yours): 1.1e11 multiply-adds a second and core, 130 GB/s from the second-level cache, 75 GB/s
+from the third, 0.9 ns a unit and formula, 0.3 us a meeting of two.  They scale alike on other
+machines, and the choice depends on ratios only.
+
+What to expect on paper, LSTM in float32, the time loop forward, x @ W within it:
+
+    (T, B, I, H)          workers  slices x members   rows   of ideal
+    (100, 64, 512, 512)        16            8 x 2      8       92 %
+                               64           16 x 4      4       81 %
+                              128           16 x 8      4       70 %
+    (50, 64, 256, 256)         16           16 x 1      4       93 %
+                              128           16 x 8      4       47 %
+    (100, 1, 512, 512)         16           1 x 16      1       39 %
+
+`ideal` is the arithmetic of the products at full speed on all workers; `explain` computes it.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+from fastrnn.kernels.cpu import schedule
+from fastrnn.kernels.cpu.threads import get_num_threads, usable_processors
+
+MULTIPLY_ADDS = 1.1e11
+SECOND_LEVEL_BYTES = 130e9
+THIRD_LEVEL_BYTES = 75e9
+UNIT_SECONDS = 0.9e-9
+MEETING_SECONDS = 0.3e-6
+
+# Share of the full speed that a tile of 1, 2, 3, ... rows reaches on weights at hand.
+_SPEED_OF_ROWS = (0.5, 0.88, 0.95, 0.97, 0.98, 1.0)
+
+
+class Loop(NamedTuple):
+    """What the choice depends on.
+
+    T, B, N      steps, sequences, rows in all
+    I            input features
+    H, gates     hidden units, and gates of each
+    panels       parts that the hidden units can be split into
+    itemsize     bytes of a number
+    """
+
+    T: int
+    B: int
+    N: int
+    I: int
+    H: int
+    gates: int
+    panels: int
+    itemsize: int
+
+
+class Plan(NamedTuple):
+    """How a loop is run.
+
+    slices      parts of the batch, each with its own workers
+    members     workers that share a slice's hidden units and meet after every step
+    is_hoisted  x @ W is made before the loop
+    seconds     what the model expects of the forward loop
+    """
+
+    slices: int
+    members: int
+    is_hoisted: bool
+    seconds: float
+
+    @property
+    def workers(self) -> int:
+        """Workers in all."""
+        return self.slices * self.members
+
+
+@lru_cache(maxsize=1024)
+def _plan(loop: Loop, threads: int, processors: int) -> Plan:
+    is_hoisted = schedule.is_hoisted(loop.B, loop.I, loop.H, loop.gates, loop.itemsize)
+    features = loop.H if is_hoisted else loop.H + loop.I
+    work = loop.N * loop.gates * loop.H * features
+    worth = max(1, min(threads, work // schedule.MULTIPLY_ADDS_PER_WORKER))
+    candidates = []
+    for slices in range(1, min(loop.B, worth) + 1):
+        # Workers that meet must run at the same time.
+        members = min(worth, max(processors, slices)) // slices
+        for shared in {1, max(1, min(members, loop.panels))}:
+            seconds = _seconds(loop, features, slices, shared)
+            candidates.append(Plan(slices, shared, is_hoisted, seconds))
+    # A worker that the system takes from its processor stalls all that meet it at every step.
+    return min(candidates, key=lambda p: p.seconds * (1.1 if p.members > 1 else 1.0))
+
+
+def _seconds(loop: Loop, features: int, slices: int, members: int) -> float:
+    """Return what the model expects of a forward loop; see the module."""
+    rows = math.ceil(loop.B / slices) * loop.N / max(1, loop.T * loop.B)
+    share = math.ceil(loop.panels / members) / loop.panels
+    tiles = max(1, math.ceil(rows / len(_SPEED_OF_ROWS)))
+    speed = _SPEED_OF_ROWS[max(0, math.ceil(rows / tiles) - 1)]
+    numbers = share * loop.gates * loop.H * features
+    products = rows * numbers / (MULTIPLY_ADDS * speed * 4 / loop.itemsize)
+    size = numbers * loop.itemsize
+    weights = size / (SECOND_LEVEL_BYTES if size <= second_level_size() else THIRD_LEVEL_BYTES)
+    formula = rows * share * loop.H * UNIT_SECONDS
+    meeting = MEETING_SECONDS * math.log2(2 * members) if members > 1 else 0.0
+    return loop.T * (max(products, weights) + formula + meeting)
+
+
+def plan(loop: Loop) -> Plan:
+    """Return how to run a loop with the threads that kernels may use now."""
+    return _plan(loop, get_num_threads(), usable_processors())
+
+
+def explain(loop: Loop, threads: int) -> list[str]:
+    """Return the choice for a machine with so many processors, and its reasons, in lines."""
+    chosen = _plan(loop, threads, threads)
+    features = loop.H if chosen.is_hoisted else loop.H + loop.I
+    ideal = loop.N * loop.gates * loop.H * features / MULTIPLY_ADDS / threads
+    lines = [
+        f"{chosen.workers} of {threads} workers: the batch of {loop.B} in {chosen.slices} "
+        f"slice{'s' * (chosen.slices > 1)} of at most {math.ceil(loop.B / chosen.slices)} rows"
+    ]
+    if chosen.members > 1:
+        lines.append(
+            f"{chosen.members} workers share the {loop.H} hidden units of a slice and meet after "
+            "every step: slices with fewer rows would read the weights for too little work"
+        )
+    elif chosen.workers < threads:
+        lines.append("more workers would cost more than they bring")
+    weights = loop.gates * loop.H * (loop.H + loop.I) * loop.itemsize / 1e6
+    lines.append(
+        f"x @ W is made for all steps before the loop: {loop.B} rows are few, or {weights:.1f} MB "
+        "of weights too many to stay in cache"
+        if chosen.is_hoisted
+        else f"x @ W is made within the loop, on the tile that the formula works on: {weights:.1f} "
+        "MB of weights stay in cache"
+    )
+    lines.append(
+        f"expected of the forward loop: {1e3 * chosen.seconds:.3g} ms, "
+        f"{ideal / chosen.seconds:.0%} of the arithmetic of all {threads} processors"
+    )
+    return lines
+
+
+@lru_cache(maxsize=1)
+def second_level_size() -> int:
+    """Return the bytes of a core's second-level cache, 1 MB where the system does not tell."""
+    for index in range(8):
+        folder = Path(f"/sys/devices/system/cpu/cpu0/cache/index{index}")
+        try:
+            level = (folder / "level").read_text().strip()
+            size = (folder / "size").read_text().strip()
+        except OSError:
+            break
+        if level == "2" and size.endswith("K") and size[:-1].isdecimal():
+            return int(size[:-1]) * 1024
+    return 1 << 20

@@ -1,0 +1,333 @@
+"""The time loop backwards; see the package."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from numba.extending import overload
+
+from fastrnn._jit import POINTWISE, pointwise
+from fastrnn.cells import protocol
+from fastrnn.cells.protocol import (
+    gate_names,
+    gates,
+    has_inner,
+    inner_gates,
+    recurrent_gates,
+    states,
+)
+from fastrnn.kernels.cpu.scan.tile import (
+    added,
+    as_vector,
+    as_vectors,
+    gate_scratch,
+    load_extra,
+    load_gates,
+    load_states,
+    meet_others,
+    scaled,
+    slices_of,
+    subtracted,
+)
+from fastrnn.kernels.cpu.task import Floats, Ints, task
+from fastrnn.simd.memory import (
+    broadcast,
+    is_given,
+    lanes,
+    load,
+    load_edge,
+    load_first,
+    prefetch,
+    store,
+    store_tuple,
+    tile_rows,
+    tile_scratch,
+    tile_vectors,
+)
+from fastrnn.simd.microkernel import Left, multiply
+from fastrnn.simd.vector import lane_sum
+
+
+class BackwardScan(NamedTuple):
+    """Arguments of `backward`; the package's docstring gives the shapes."""
+
+    T: int
+    B: int
+    H: int
+    units: int
+    panels: int
+    N: int
+    rows: Ints
+    slices: int
+    splits: Ints
+    barrier: Ints
+    R_transposed: Floats  # groups of units: (P * recurrent gates * U * V, units in the group)
+    inner_transposed: Floats  # likewise for the gates that take the cell's own operand
+    h: Floats
+    h_row: int
+    extra: Floats
+    mask: Floats
+    mask_step: Ints
+    mask_row: int
+    masked: Floats
+    zone: Floats
+    raw: Floats
+    dy: Floats  # sequence b of step t at dy + dy_step[t] + b * dy_row, or None
+    dy_step: Ints  # (T,)
+    dy_row: int
+    dextra_steps: (
+        Floats  # (S - 1, N, P * U * V) gradients of the other states of all steps, or None
+    )
+    truncate: int  # no gradient flows from step t + 1 to t where truncate divides t + 1; 0: never
+    begin: Ints  # (B,) what to add to t for it, or None
+    squares: Floats  # (H / V rounded up, N), written: sums of squares of dh; or None
+    gates: Floats  # in: what forward saved; out: gradients of the pre-activations
+    dh: Floats  # (B, P * U * V) in: gradient of the last h; out: of the initial h
+    dextra: Floats  # (S - 1, B, P * U * V) likewise
+
+
+@pointwise
+def gate_place(cell, s, row, unit):  # type: ignore[no-untyped-def]
+    """Where gate 0 of one vector of units is, in one row of `gates`."""
+    lane = lanes(s.h)
+    panel = unit // s.units
+    width = gates(cell) * s.units * lane
+    return s.gates + (panel * s.N + row) * width + (unit - panel * s.units) * lane
+
+
+@pointwise
+def states_at(cell, s, place, column, there):  # type: ignore[no-untyped-def]
+    """One vector of all states, of row `place` of the histories."""
+    padded = s.panels * s.units * lanes(s.h)
+    h = load_edge(s.h + place * s.h_row + column, there)
+    extra = s.extra + place * padded + column
+    return (h,) + load_extra(cell, extra, (s.B + s.N) * padded)  # noqa: RUF005
+
+
+@pointwise
+def backward_row(cell, s, t, unit, b, dh):  # type: ignore[no-untyped-def]
+    """Undo the formula for one vector of units of one row: sequence b of step t.
+
+    dh    gradient that arrives from step t + 1, or from outside where b ends at t
+    Writes the row's gates, dh and dextra.
+    """
+    lane = lanes(s.h)
+    stride = s.units * lane
+    padded = s.panels * stride
+    column = unit * lane
+    there = s.H - column
+    row = s.rows[t] + b
+    if is_given(s.dy):
+        # dh arrives twice: from y[t] and from step t + 1 through R
+        dh = dh + load_edge(s.dy + s.dy_step[t] + b * s.dy_row + column, there)
+    if is_given(s.squares):
+        s.squares[unit * s.N + row] = lane_sum(dh * dh)
+    state_before = states_at(cell, s, (s.B + s.rows[t - 1] if t > 0 else 0) + b, column, there)
+    state_after = states_at(cell, s, s.B + row, column, there)
+    place = b * padded + column
+    dextra = load_extra(cell, s.dextra + place, s.B * padded)
+    if is_given(s.dextra_steps):
+        from_outside = s.dextra_steps + row * padded + column
+        dextra = added(dextra, load_extra(cell, from_outside, s.N * padded))
+    dnew = dstate = (dh,) + dextra  # noqa: RUF005
+    if is_given(s.zone):
+        share = load_states(cell, s.zone + row * padded + column, s.N * padded)
+        state_after = load_states(cell, s.raw + row * padded + column, s.N * padded)
+        dnew = scaled(dstate, share)
+    source = gate_place(cell, s, row, unit)
+    saved = load_gates(cell, source, stride)
+    da, dbefore = protocol.backward(cell, saved, state_before, state_after, dnew)
+    dbefore = as_vectors(s.dh, dbefore)
+    if is_given(s.zone):
+        dbefore = added(dbefore, subtracted(dstate, dnew))
+    store_tuple(source, stride, as_vectors(s.dh, da))
+    if there < lane:
+        # Beyond H an infinite input or state has left NaN, 0 * inf, for products to spread.
+        for g in range(gates(cell)):
+            store(source + g * stride, load_first(source + g * stride, there))
+    store(s.dh + place, dbefore[0])
+    store_tuple(s.dextra + place, s.B * padded, dbefore[1:])
+
+
+@pointwise
+def prefetch_tile(cell, s, t, low, high, b, rows):  # type: ignore[no-untyped-def]
+    """Ask for what `backward_row` reads of the last level cache, ahead of a tile's product."""
+    lane = lanes(s.h)
+    padded = s.panels * s.units * lane
+    before = s.B + s.rows[t - 1] if t > 0 else 0
+    for r in range(b, b + rows):
+        for unit in range(low, high):
+            row = gate_place(cell, s, s.rows[t] + r, unit)
+            for g in range(gates(cell)):
+                prefetch(row + g * s.units * lane)
+            # The states after the step were read as those before the next one.
+            prefetch(s.extra + (before + r) * padded + unit * lane)
+            if is_given(s.dy):
+                prefetch(s.dy + s.dy_step[t] + r * s.dy_row + unit * lane)
+
+
+@pointwise
+def carried_back(cell, s, t, low, high, b, rows, scratch, zeros):  # type: ignore[no-untyped-def]
+    """Write to scratch the gradient of h after step t that comes from step t + 1.
+
+    low, high    vectors of units, a group of R_transposed; rows from sequence b on
+    """
+    lane = lanes(s.h)
+    width = gates(cell) * s.units * lane
+    padded = s.panels * s.units * lane
+    first, last = recurrent_gates(cell)
+    size = (high - low) * lane
+    carried = s.dh + b * padded + low * lane
+    if last == first:
+        for r in range(rows):
+            for i in range(0, size, lane):
+                store(scratch + r * size + i, load(carried + r * padded + i))
+        return
+    depth = (last - first) * s.units * lane
+    weights = s.R_transposed + low * lane * s.panels * depth
+    start = s.gates + (s.rows[t + 1] + b) * width + first * s.units * lane
+    a = Left(start, width, 1, depth, s.panels, s.N * width)
+    if not is_given(s.mask):
+        multiply(rows, high - low, a, weights, size, carried, padded, scratch, size)
+        return
+    multiply(rows, high - low, a, weights, size, zeros, 0, scratch, size)
+    for r in range(rows):
+        mask = s.mask + s.mask_step[t + 1] + (b + r) * s.mask_row
+        for i in range(0, size, lane):
+            column = low * lane + i
+            factor = load_edge(mask + column, s.H - column)
+            place = scratch + r * size + i
+            store(place, load(carried + r * padded + i) + load(place) * factor)
+
+
+def operand_backward(
+    cell: Any, s: Any, t: Any, low: Any, high: Any, b: Any, rows: Any, scratch: Any, zeros: Any
+) -> Any:
+    """Undo the cell's own operand, if any, at step t: finish da, add to dh (in kernels)."""
+    raise TypeError("operand_backward() exists in compiled kernels only")
+
+
+@overload(operand_backward, jit_options=POINTWISE)
+def _overload_operand_backward(cell, s, t, low, high, b, rows, scratch, zeros):  # type: ignore[no-untyped-def]
+    if gate_names(cell.instance_class, "INNER"):
+        return _operand_backward
+    return lambda cell, s, t, low, high, b, rows, scratch, zeros: None
+
+
+def _operand_backward(cell, s, t, low, high, b, rows, scratch, zeros):  # type: ignore[no-untyped-def]
+    lane = lanes(s.h)
+    stride = s.units * lane
+    width = gates(cell) * stride
+    padded = s.panels * stride
+    first, last = inner_gates(cell)
+    size = (high - low) * lane
+    depth = (last - first) * stride
+    weights = s.inner_transposed + low * lane * s.panels * depth
+    a = Left(
+        s.gates + (s.rows[t] + b) * width + first * stride, width, 1, depth, s.panels, s.N * width
+    )
+    multiply(rows, high - low, a, weights, size, zeros, 0, scratch, size)
+    before = s.B + s.rows[t - 1] if t > 0 else 0
+    for r in range(b, b + rows):
+        for unit in range(low, high):
+            column = unit * lane
+            there = s.H - column
+            doperand = load(scratch + (r - b) * size + (unit - low) * lane)
+            h = load_edge(s.h + (before + r) * s.h_row + column, there)
+            factor = broadcast(s.dh, 1.0)
+            if is_given(s.mask):
+                factor = load_edge(s.mask + s.mask_step[t] + r * s.mask_row + column, there)
+            place = gate_place(cell, s, s.rows[t] + r, unit)
+            da = load_gates(cell, place, stride)
+            da, dh = protocol.operand_backward(cell, da, h * factor, doperand)
+            store_tuple(place, stride, as_vectors(s.dh, da))
+            if there < lane:
+                for g in range(gates(cell)):
+                    store(place + g * stride, load_first(place + g * stride, there))
+            carried = s.dh + r * padded + column
+            store(carried, load(carried) + as_vector(s.dh, dh) * factor)
+
+
+@pointwise
+def truncate(cell, s, t, low, high, b, rows, scratch):  # type: ignore[no-untyped-def]
+    """Let no gradient through from the next step where it is cut: zeros to scratch and dextra."""
+    lane = lanes(s.h)
+    padded = s.panels * s.units * lane
+    size = (high - low) * lane
+    zero = broadcast(s.dh, 0.0)
+    for r in range(rows):
+        before = s.begin[b + r] if is_given(s.begin) else 0
+        if (before + t + 1) % s.truncate == 0:
+            for i in range(0, size, lane):
+                store(scratch + r * size + i, zero)
+                for n in range(states(cell) - 1):
+                    store(s.dextra + (n * s.B + b + r) * padded + low * lane + i, zero)
+
+
+@task
+def backward(cell, args, worker, workers):  # type: ignore[no-untyped-def]
+    """Walk `forward` backwards.
+
+    args    BackwardScan; writes gates, dh, dextra and squares
+
+    Per step first what flows back through R, dh = da[t + 1] @ R^T, a few vectors of units at a
+    time, then the formula on those units.  Sequences that end at this step take dh from outside.
+    """
+    cell = cell[0]
+    s = args[0]
+    lane = lanes(s.h)
+    padded = s.panels * s.units * lane
+    scratch = gate_scratch(cell, s.h)
+    zeros = tile_scratch(s.h)
+    for v in range(0, tile_vectors(s.h) * lane, lane):
+        store(zeros + v, broadcast(zeros, 0.0))
+    vectors = (s.H + lane - 1) // lane
+    groups = (vectors + tile_vectors(s.h) - 1) // tile_vectors(s.h)
+    low_slice, high_slice, member, members = slices_of(s, worker, workers)
+    low_group = groups * member // members
+    high_group = groups * (member + 1) // members
+    for part in range(low_slice, high_slice):
+        begin, end = s.splits[part], s.splits[part + 1]
+        for t in range(s.T - 1, -2, -1):
+            count = (min(end, s.rows[t + 1] - s.rows[t]) if t >= 0 else end) - begin
+            if count <= 0:
+                continue
+            going_on = 0
+            if t + 1 < s.T:
+                going_on = max(0, min(end, s.rows[t + 2] - s.rows[t + 1]) - begin)
+            tiles = (going_on + tile_rows(s.h) - 1) // tile_rows(s.h)
+            for group in range(low_group, high_group):
+                low = vectors * group // groups
+                high = vectors * (group + 1) // groups
+                size = (high - low) * lane
+                for q in range(tiles):
+                    b = begin + going_on * q // tiles
+                    rows = begin + going_on * (q + 1) // tiles - b
+                    if t >= 0:
+                        prefetch_tile(cell, s, t, low, high, b, rows)
+                    carried_back(cell, s, t, low, high, b, rows, scratch, zeros)
+                    if t >= 0 and s.truncate > 0:
+                        truncate(cell, s, t, low, high, b, rows, scratch)
+                    for r in range(rows):
+                        for unit in range(low, high):
+                            dh = load(scratch + r * size + (unit - low) * lane)
+                            if t >= 0:
+                                backward_row(cell, s, t, unit, b + r, dh)
+                            else:
+                                store(s.dh + (b + r) * padded + unit * lane, dh)
+                if t >= 0:
+                    for b in range(begin + going_on, begin + count):
+                        for unit in range(low, high):
+                            dh = load(s.dh + b * padded + unit * lane)
+                            backward_row(cell, s, t, unit, b, dh)
+            meet_others(s, part, member, members)
+            if t >= 0 and has_inner(cell):
+                tiles = (count + tile_rows(s.h) - 1) // tile_rows(s.h)
+                for group in range(low_group, high_group):
+                    low = vectors * group // groups
+                    high = vectors * (group + 1) // groups
+                    for q in range(tiles):
+                        b = begin + count * q // tiles
+                        rows = begin + count * (q + 1) // tiles - b
+                        operand_backward(cell, s, t, low, high, b, rows, scratch, zeros)
+                meet_others(s, part, member, members)

@@ -1,0 +1,106 @@
+"""Frozen weights and streams give the bits of whole runs, step by step and chunk by chunk."""
+
+import tracemalloc
+
+import numpy as np
+import pytest
+from functional.problems import random_problem
+
+from fastrnn import functional
+
+
+def frozen_problem(rng, cell, sizes, dtype):
+    problem = random_problem(rng, cell, *sizes, dtype)
+    return problem, functional.freeze(cell, problem.W, problem.R, problem.b)
+
+
+@pytest.mark.parametrize("sizes", [(5, 1, 4, 20), (3, 18, 7, 33), (1, 2, 100, 100)], ids=str)
+def test_frozen_weights_give_the_bits_of_a_run(rng, cell, dtype, sizes):
+    (x, W, R, b, state, _, _), frozen = frozen_problem(rng, cell, sizes, dtype)
+    T, B = sizes[:2]
+    lengths, resets = rng.integers(0, T + 1, B), rng.random((T, B)) < 0.3
+    for options in ({}, {"lengths": lengths}, {"resets": resets, "reverse": True}):
+        for given in (None, state):
+            y, final, _ = functional.rnn(cell, x, W, R, b, given, training=False, **options)
+            actual, actual_final = frozen(x, given, **options)
+            for ours, wanted in zip((actual, *actual_final), (y, *final), strict=True):
+                np.testing.assert_array_equal(ours, wanted)
+
+
+def test_frozen_weights_are_copies(rng):
+    problem, frozen = frozen_problem(rng, "lstm", (3, 2, 4, 5), np.float32)
+    before = frozen(problem.x)[0].copy()
+    for array in (problem.W, problem.R, problem.b):
+        array[...] = np.nan
+    np.testing.assert_array_equal(frozen(problem.x)[0], before)
+
+
+@pytest.mark.parametrize("sizes", [(7, 1, 4, 20), (6, 5, 7, 33), (4, 40, 3, 16)], ids=str)
+def test_a_stream_gives_a_runs_results_step_by_step_and_in_chunks(rng, cell, dtype, sizes):
+    (x, *_, state, _, _), frozen = frozen_problem(rng, cell, sizes, dtype)
+    T, B = sizes[:2]
+    y, final = frozen(x, state)
+    stream = frozen.stream(B)
+    stream.state = state
+    steps = [stream.step(x_t).copy() for x_t in x[:2]]
+    chunk = stream.run(x[2 : T - 1])
+    steps += [*chunk, stream.step(x[T - 1]).copy()]
+    # x @ W is made within a step, and before a run of few sequences: sums in another order.
+    tolerance = 20 * np.finfo(dtype).eps
+    np.testing.assert_allclose(np.stack(steps), y, rtol=tolerance, atol=tolerance)
+    for ours, wanted in zip(stream.state, final, strict=True):
+        np.testing.assert_allclose(ours, wanted, rtol=20 * tolerance, atol=20 * tolerance)
+
+
+def test_some_streams_start_anew_and_the_others_go_on(rng):
+    (x, *_), frozen = frozen_problem(rng, "lstm", (4, 3, 5, 6), np.float32)
+    stream, untouched = frozen.stream(3), frozen.stream(3)
+    for x_t in x[:2]:
+        stream.step(x_t)
+        untouched.step(x_t)
+    stream.reset([1])
+    y, kept = stream.step(x[2]).copy(), untouched.step(x[2]).copy()
+    np.testing.assert_array_equal(y[[0, 2]], kept[[0, 2]])
+    fresh = frozen.stream(3)
+    np.testing.assert_array_equal(y[1], fresh.step(x[2])[1])
+    stream.reset()
+    np.testing.assert_array_equal(stream.step(x[3]), frozen.stream(3).step(x[3]))
+
+
+def test_a_step_allocates_nothing(rng):
+    (x, *_), frozen = frozen_problem(rng, "gru", (1, 2, 30, 40), np.float32)
+    stream = frozen.stream(2)
+    step = x[0]
+    for _ in range(5):
+        stream.step(step)
+    tracemalloc.start()
+    try:
+        stream.step(step)
+        before, _ = tracemalloc.get_traced_memory()
+        tracemalloc.reset_peak()
+        for _ in range(100):
+            stream.step(step)
+        after, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert after <= before
+    assert peak - before < 1024  # less than any array of these sizes: numbers and frames
+
+
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        (np.ones((2, 4), np.float64), r"^x: expected \(2, 4\) float32, got \(2, 4\) float64"),
+        (np.ones((2, 5), np.float32), r"^x: expected \(2, 4\) float32, got \(2, 5\) float32"),
+        (np.ones(4, np.float32), r"^x: expected \(2, 4\) float32, got \(4,\) float32"),
+    ],
+)
+def test_wrong_steps_are_refused(x, message):
+    W, R = np.ones((4, 20), np.float32), np.ones((5, 20), np.float32)
+    stream = functional.freeze("lstm", W, R).stream(2)
+    with pytest.raises(ValueError, match=message):
+        stream.step(x)
+    with pytest.raises(ValueError, match="^B: expected an int of at least 1, got 0"):
+        functional.freeze("lstm", W, R).stream(0)
+    with pytest.raises(ValueError, match=r"^state: expected 2 arrays \(h, c\)"):
+        stream.state = (np.ones((2, 5), np.float32),)

@@ -1,0 +1,46 @@
+"""How loops are shared: never more workers than threads, teams no larger than the machine."""
+
+from itertools import pairwise
+
+import pytest
+
+from fastrnn.kernels.cpu import plan
+
+SHAPES = [
+    (80, 32, 128, 128), (35, 20, 650, 650), (100, 64, 512, 512), (100, 1, 128, 128),
+    (200, 16, 64, 32), (1, 1, 1, 1), (5, 1000, 3, 7),
+]  # fmt: skip
+
+
+def loop(T, B, I, H):
+    return plan.Loop(T, B, T * B, I, H, 4, -(-H // 16), 4)
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("threads", [1, 2, 3, 16, 64, 128])
+@pytest.mark.parametrize("processors", [1, 2, 128])
+def test_plans_fit_threads_processors_batch_and_units(shape, threads, processors):
+    chosen = plan._plan(loop(*shape), threads, processors)
+    assert 1 <= chosen.workers <= threads
+    assert chosen.slices <= shape[1]
+    assert chosen.members <= -(-shape[3] // 16)
+    if chosen.members > 1:
+        assert chosen.workers <= processors
+    assert chosen.seconds > 0
+
+
+def test_one_sequence_is_shared_by_its_units_and_many_by_the_batch():
+    assert plan._plan(loop(100, 1, 512, 512), 2, 2)[:2] == (1, 2)
+    assert plan._plan(loop(50, 64, 256, 256), 2, 2)[:2] == (2, 1)
+    assert plan._plan(loop(1, 1, 8, 8), 64, 64).workers == 1  # too little work to wake anybody for
+
+
+def test_more_processors_never_make_a_loop_slower_on_paper():
+    for shape in SHAPES:
+        seconds = [plan._plan(loop(*shape), n, n).seconds for n in (1, 2, 4, 16, 64, 128)]
+        assert all(later <= 1.2 * earlier for earlier, later in pairwise(seconds))
+
+
+def test_threads_beyond_the_processors_do_not_wait_for_each_other():
+    chosen = plan._plan(loop(100, 1, 512, 512), 16, 1)
+    assert chosen.members == 1
