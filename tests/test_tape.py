@@ -5,10 +5,10 @@ import threading
 import numeric
 import numpy as np
 import pytest
+from structures import STRUCTURES
 from tolerances import FLOAT64_GRADIENT, NUMERIC_GRADIENT, assert_close
 
 from fastrnn import GradientTape, Tensor, Variable, functional
-from fastrnn.cells import CELLS
 from fastrnn.layers import Dense, Recurrent
 from fastrnn.tape import is_recording, record
 
@@ -146,7 +146,7 @@ def test_gradients_are_freed_as_they_are_used(rng):
     assert not tape._records
 
 
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", STRUCTURES)
 def test_gradients_through_layers_match_central_differences(rng, cell):
     first = Recurrent(cell, 5, 3, return_sequences=True, dtype="float64", seed=1)
     second = Recurrent(

@@ -169,6 +169,7 @@ class Stream:
 
     @state.setter
     def state(self, values: tuple[ArrayLike, ...]) -> None:
+        """Go on from other states."""
         names = self._weights.cell.STATES
         if not isinstance(values, tuple | list) or len(values) != len(names):
             got = _validate.describe(values)

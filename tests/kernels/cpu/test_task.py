@@ -4,6 +4,7 @@ import os
 import shutil
 import struct
 import threading
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -16,6 +17,7 @@ from simd.vectors import uncached
 import fastrnn
 from fastrnn import _jit, functional, get_num_threads, set_num_threads
 from fastrnn.kernels.cpu import pool, schedule
+from fastrnn.kernels.cpu import task as tasks
 from fastrnn.kernels.cpu.task import Doubles, Floats, Ids, Ints, task
 from fastrnn.simd.memory import is_given
 
@@ -146,6 +148,79 @@ def test_more_workers_than_a_job_can_number_take_turns():
 def test_arguments_that_do_not_fit_are_refused(mixing, changes, error, message):
     with pytest.raises(error, match=message):
         mixing(None, mixed_arguments()._replace(**changes), 1)
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_prepared_call_runs_again_with_what_was_changed(mixing, workers):
+    arguments = mixed_arguments()
+    call = mixing.prepare(None, arguments, workers)
+    call.run()
+    first = arguments.out.copy()
+    assert first[:9].tolist() == [-(2**40), 3.0, 1.5, 2.5, 2**50, -7, 1.0, 0.0, workers]
+    out = np.full(16, np.nan)
+    call.set("out", out)
+    call.set("count", 5)
+    call.set("factor", 0.25)
+    call.set("floats", np.array([0, -8.5], np.float32))  # lives on in the call alone
+    call.set("absent", np.zeros(3, np.float32))
+    call.set("ids", None)
+    ids = np.array([1, 2**31 - 1], np.int32)
+    call.set("ids", ids.ctypes.data)
+    call.run()
+    assert out[:9].tolist() == [5, 0.25, -8.5, 2.5, 2**50, 2**31 - 1, 1.0, 1.0, workers]
+    np.testing.assert_array_equal(arguments.out, first)
+
+
+def test_prepared_call_keeps_its_arrays_alive(mixing):
+    array = np.array([0, 4.5], np.float32)
+    gone = weakref.ref(array)
+    arguments = mixed_arguments()
+    call = mixing.prepare(None, arguments._replace(floats=array), 1)
+    del array
+    call.run()
+    assert arguments.out[2] == 4.5
+    call.set("floats", np.array([0, 5.5], np.float32))
+    assert gone() is None
+    call.run()
+    assert arguments.out[2] == 5.5
+
+
+def test_prepared_call_also_runs_as_a_team(mixing):
+    arguments = mixed_arguments()
+    call = mixing.prepare(None, arguments, 3)
+    for _ in range(3):
+        call.team()
+        members = int(arguments.out[8])
+        assert 1 <= members <= 3
+        assert arguments.out[8 : 8 + members].tolist() == [members] * members
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "error", "message"),
+    [
+        ("floats", np.zeros(2), TypeError, "floats: expected float32, got float64"),
+        ("ids", np.zeros(2, np.int64), TypeError, "ids: expected int32, got int64"),
+        ("count", 1.5, TypeError, "invalid type"),
+        ("factor", "1", TypeError, "invalid type"),
+        ("nothing", 1, KeyError, "nothing"),
+    ],
+)
+def test_prepared_call_refuses_what_does_not_fit(field, value, error, message, mixing):
+    arguments = mixed_arguments()
+    call = mixing.prepare(None, arguments, 1)
+    with pytest.raises(error, match=message):
+        call.set(field, value)
+    call.run()
+    assert arguments.out[2] == 1.5
+
+
+def test_address_of_every_kind_of_array_is_numpys_own():
+    base = np.arange(24, dtype=np.float32).reshape(4, 6)
+    fixed = base.copy()
+    fixed.flags.writeable = False
+    subclass = base.view(np.recarray)
+    for array in (base, base[1:, 2:], base[:, ::-2], base.T, base[:0], fixed, subclass):
+        assert tasks._address(array) == array.__array_interface__["data"][0]
 
 
 def test_constants_of_a_cell_arrive():

@@ -90,7 +90,7 @@ class BackwardScan(NamedTuple):
 def gate_place(cell, s, row, unit):  # type: ignore[no-untyped-def]
     """Where gate 0 of one vector of units is, in one row of `gates`."""
     lane = lanes(s.h)
-    panel = unit // s.units
+    panel = unit if s.units == 1 else unit // s.units
     width = gates(cell) * s.units * lane
     return s.gates + (panel * s.N + row) * width + (unit - panel * s.units) * lane
 

@@ -255,12 +255,23 @@ def prefetch_tile(cell, s, t, panel, b, rows):  # type: ignore[no-untyped-def]
     width = gates(cell) * s.units * lane
     padded = s.panels * s.units * lane
     for r in range(b, b + rows):
-        row = s.gates + (panel * s.N + s.rows[t] + r) * width
-        for v in range(0, width, lane):
-            prefetch(row + v)
+        after = s.B + s.rows[t] + r
         for u in range(s.units):
-            after = s.B + s.rows[t] + r
-            prefetch(s.extra + after * padded + (panel * s.units + u) * lane)
+            prefetch(s.h + after * s.h_row + (panel * s.units + u) * lane)
+        if s.saving:
+            row = s.gates + (panel * s.N + s.rows[t] + r) * width
+            for v in range(0, width, lane):
+                prefetch(row + v)
+            for u in range(s.units):
+                prefetch(s.extra + after * padded + (panel * s.units + u) * lane)
+
+
+@pointwise
+def prefetch_input(s, t, b, end):  # type: ignore[no-untyped-def]
+    """Ask for the input of the tile from sequence b on, which the first panel reads first."""
+    for r in range(b, min(b + tile_rows(s.x), end)):
+        for i in range(0, s.I, lanes(s.x)):
+            prefetch(s.x + s.x_step[t] + r * s.x_row + i)
 
 
 @task
@@ -301,8 +312,9 @@ def forward(cell, args, worker, workers):  # type: ignore[no-untyped-def]
                 for q in range(tiles):
                     b = begin + count * q // tiles
                     rows = begin + count * (q + 1) // tiles - b
-                    if s.saving:
-                        prefetch_tile(cell, s, t, panel, b, rows)
+                    prefetch_tile(cell, s, t, panel, b, rows)
+                    if panel == low and is_given(s.x):
+                        prefetch_input(s, t, b + rows, begin + count)
                     input_tile(cell, s, t, panel, b, rows, scratch)
                     if last > first:
                         a = Left(h + b * h_row, h_row, 1, s.H, 1, 0)
