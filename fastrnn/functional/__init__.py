@@ -11,8 +11,10 @@ from fastrnn.functional.frozen import freeze
 from fastrnn.functional.linear import linear
 from fastrnn.functional.rnn import rnn
 from fastrnn.functional.run import Embedded
+from fastrnn.functional.stack import Direction, stack
 
 __all__ = [
+    "Direction",
     "Embedded",
     "cross_entropy",
     "dropout",
@@ -20,5 +22,6 @@ __all__ = [
     "freeze",
     "linear",
     "rnn",
+    "stack",
     "used_rows",
 ]
