@@ -16,7 +16,8 @@ Shapes are T,B,I,H: time steps, batch, input features, hidden units.  Modes:
     bidirectional  two bidirectional layers
     single         one layer, one sequence
 
-A ratio is a rival's time over ours: above 1, we are faster.
+A ratio is a rival's time over ours: above 1, we are faster.  The share of the arithmetic peak is
+that of the highest one measured up to then; GFLOP/s count the products over steps that there are.
 """
 
 from __future__ import annotations
@@ -220,7 +221,7 @@ def main() -> None:
                     for shape in arguments.shapes or SHAPES[mode]:
                         problem = make_problem(mode, cell, shape)
                         rows.append(comparison.run(mode, problem, pass_, arguments.rounds))
-                        report.print_row(rows[-1], columns)
+                        report.print_row(rows[-1], columns, report.highest_peak(rows))
                         if arguments.json:  # as it grows: a run that is broken off is not lost
                             report.save(arguments.json, machine.describe() | versions, rows)
     report.print_summary(rows)

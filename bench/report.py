@@ -101,15 +101,15 @@ def print_header(rivals: Sequence[str]) -> None:
     print(_line("---", "---", "---", "---:", ["---:"] * len(columns), "---:", "---:", "---:"))
 
 
-def print_row(row: Row, rivals: Sequence[str]) -> None:
-    """Print a line of the table, with a mark where a rival is faster."""
+def print_row(row: Row, rivals: Sequence[str], peak: float) -> None:
+    """Print a line of the table, with a mark where a rival is faster; `peak` is in GFLOP/s."""
     columns = []
     for name in rivals:
         rival = row.rivals.get(name)
         columns.append(f"{rival.ms:.3f} {rival.ratio:5.2f}" if rival else "")
     shape = ", ".join(map(str, row.shape))
     best = f"{row.best_ratio():.2f}{' <' if row.best_ratio() < 1 else '  '}" if row.rivals else ""
-    share = f"{row.gflops / row.peak_gflops:.0%}"
+    share = f"{row.gflops / peak:.0%}"
     print(
         _line(row.cell, row.pass_, shape, f"{row.ours_ms:.3f}", columns, best,
               f"{row.gflops:.0f}", share),
@@ -132,14 +132,20 @@ def rivals_of(rows: Iterable[Row]) -> list[str]:
     return list(dict.fromkeys(name for row in rows for name in row.rivals))
 
 
+def highest_peak(rows: Iterable[Row]) -> float:
+    """Return the highest arithmetic peak beside any row: others' work makes the rest too low."""
+    return max(row.peak_gflops for row in rows)
+
+
 def print_table(rows: Sequence[Row]) -> None:
     """Print all rows, a table for each mode."""
+    peak = highest_peak(rows)
     for mode in dict.fromkeys(row.mode for row in rows):
         of_mode = [row for row in rows if row.mode == mode]
         print(f"\nMode {mode}\n")
         print_header(rivals_of(of_mode))
         for row in of_mode:
-            print_row(row, rivals_of(of_mode))
+            print_row(row, rivals_of(of_mode), peak)
 
 
 def print_summary(rows: Sequence[Row]) -> None:
@@ -148,8 +154,8 @@ def print_summary(rows: Sequence[Row]) -> None:
     _print_lengths([row for row in rows if row.padded_ms is not None])
     _print_slower([row for row in rows if row.rivals and row.best_ratio() < 1])
     _print_variants(rows)
-    peaks = [row.peak_gflops for row in rows]
-    print(f"\nArithmetic peak as measured beside each row: {min(peaks):.0f} to {max(peaks):.0f}")
+    lowest = min(row.peak_gflops for row in rows)
+    print(f"Arithmetic peak beside each row: {lowest:.0f} to {highest_peak(rows):.0f} GFLOP/s")
 
 
 def _print_means(rows: Sequence[Row]) -> None:

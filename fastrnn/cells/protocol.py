@@ -7,6 +7,7 @@ from typing import Any
 from numba.extending import overload
 
 from fastrnn._jit import POINTWISE
+from fastrnn.simd.constant import define_constant
 
 Range = tuple[int, int]
 
@@ -80,19 +81,12 @@ def operand_backward(cell: Any, da: Any, h: Any, doperand: Any) -> Any:
     return type(cell).operand_backward(cell, da, h, doperand)
 
 
-def _define_constant(function: Any, answer: Any) -> None:
-    @overload(function, jit_options=POINTWISE)
-    def constant(cell):  # type: ignore[no-untyped-def]
-        value = answer(cell.instance_class)
-        return lambda cell: value
-
-
-_define_constant(gates, lambda kind: len(kind.GATES))
-_define_constant(states, lambda kind: len(kind.STATES))
-_define_constant(input_gates, lambda kind: gate_range(kind, "INPUT"))
-_define_constant(recurrent_gates, lambda kind: gate_range(kind, "RECURRENT"))
-_define_constant(inner_gates, lambda kind: gate_range(kind, "INNER"))
-_define_constant(has_inner, lambda kind: bool(gate_names(kind, "INNER")))
+define_constant(gates, lambda cell: len(cell.instance_class.GATES))
+define_constant(states, lambda cell: len(cell.instance_class.STATES))
+define_constant(input_gates, lambda cell: gate_range(cell.instance_class, "INPUT"))
+define_constant(recurrent_gates, lambda cell: gate_range(cell.instance_class, "RECURRENT"))
+define_constant(inner_gates, lambda cell: gate_range(cell.instance_class, "INNER"))
+define_constant(has_inner, lambda cell: bool(gate_names(cell.instance_class, "INNER")))
 
 
 @overload(forward, jit_options=POINTWISE, strict=False)

@@ -298,32 +298,32 @@ def _softplus_64(x):  # type: ignore[no-untyped-def]
 
 @overload(exp, jit_options=POINTWISE)
 def _overload_exp(x):  # type: ignore[no-untyped-def]
-    return _choose(x, lambda x: _exp_32(x), lambda x: _exp_64(x))
+    return _choose(x, _exp_32.py_func, _exp_64.py_func)
 
 
 @overload(sigmoid, jit_options=POINTWISE)
 def _overload_sigmoid(x):  # type: ignore[no-untyped-def]
-    return _choose(x, lambda x: _sigmoid_32(x), lambda x: _sigmoid_64(x))
+    return _choose(x, _sigmoid_32.py_func, _sigmoid_64.py_func)
 
 
 @overload(tanh, jit_options=POINTWISE)
 def _overload_tanh(x):  # type: ignore[no-untyped-def]
-    return _choose(x, lambda x: _tanh_32(x), lambda x: _tanh_64(x))
+    return _choose(x, _tanh_32.py_func, _tanh_64.py_func)
 
 
 @overload(expm1, jit_options=POINTWISE)
 def _overload_expm1(x):  # type: ignore[no-untyped-def]
-    return _choose(x, lambda x: _expm1_32(x), lambda x: _expm1_64(x))
+    return _choose(x, _expm1_32.py_func, _expm1_64.py_func)
 
 
 @overload(log, jit_options=POINTWISE)
 def _overload_log(x):  # type: ignore[no-untyped-def]
-    return _choose(x, lambda x: _log_32(x), lambda x: _log_64(x))
+    return _choose(x, _log_32.py_func, _log_64.py_func)
 
 
 @overload(softplus, jit_options=POINTWISE)
 def _overload_softplus(x):  # type: ignore[no-untyped-def]
-    return _choose(x, lambda x: _softplus_32(x), lambda x: _softplus_64(x))
+    return _choose(x, _softplus_32.py_func, _softplus_64.py_func)
 
 
 @overload(logsigmoid, jit_options=POINTWISE)

@@ -12,9 +12,10 @@ from typing import Any
 from llvmlite import ir
 from numba import types
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
-from numba.extending import intrinsic, lower_builtin, overload
+from numba.extending import intrinsic, lower_builtin
 
-from fastrnn._jit import POINTWISE, pointwise
+from fastrnn._jit import pointwise
+from fastrnn.simd.constant import define_constant
 from fastrnn.simd.target import tile
 from fastrnn.simd.vector import Vector, native, splat
 
@@ -77,16 +78,9 @@ def tile_vectors(p: Any) -> int:
     raise TypeError("tile_vectors() is known in compiled kernels only")
 
 
-def _define_constant(function: Any, field: str) -> None:
-    @overload(function, jit_options=POINTWISE)
-    def constant(p):  # type: ignore[no-untyped-def]
-        value = getattr(tile(p.dtype), field)
-        return lambda p: value
-
-
-_define_constant(lanes, "lanes")
-_define_constant(tile_rows, "rows")
-_define_constant(tile_vectors, "vectors")
+define_constant(lanes, lambda p: tile(p.dtype).lanes)
+define_constant(tile_rows, lambda p: tile(p.dtype).rows)
+define_constant(tile_vectors, lambda p: tile(p.dtype).vectors)
 
 
 @intrinsic
@@ -186,8 +180,17 @@ def load_tuple(context, p, stride, count):  # type: ignore[no-untyped-def]
     """`count` (a literal) vectors, the n-th at pointer `p` + n * `stride`."""
     if not isinstance(count, types.IntegerLiteral):
         return None
+    result, generate = loading(p, count.literal_value)
+    return result(p, types.intp, count), generate
+
+
+def loading(p: types.CPointer, count: int) -> tuple[types.UniTuple, Any]:
+    """Return the type of `count` vectors, and the code of an intrinsic that loads them.
+
+    The intrinsic's first arguments are pointer and stride.
+    """
     vector = native(p.dtype)
-    result = types.UniTuple(vector, count.literal_value)
+    result = types.UniTuple(vector, count)
 
     def generate(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
         vectors = []
@@ -197,7 +200,7 @@ def load_tuple(context, p, stride, count):  # type: ignore[no-untyped-def]
             vectors.append(builder.load(address, align=_itemsize(vector)))
         return context.make_tuple(builder, result, vectors)
 
-    return result(p, types.intp, count), generate
+    return result, generate
 
 
 @intrinsic

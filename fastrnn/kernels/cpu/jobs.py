@@ -45,7 +45,9 @@ MOST_WORKERS = (1 << _CLAIM_BITS) - 1
 _LOOKOUT = 600_000
 # How long at most while a job runs that has no work left for it.
 _LONGEST_LOOKOUT = 5_000_000
-# How long a team waits for its members, while threads look out and while they sleep.
+# How long a team waits for its members, while threads look out and while they sleep.  They come
+# within 1 us here, and 40 us (75 %: 60 us) after 2 ms of sleep, but 100 us after 30 ms of it: for
+# longer than this, only large tasks would gain by waiting.
 _GATHERING = 3_000
 _WAKING = 60_000
 

@@ -130,7 +130,7 @@ class Task:
 
 def _classes(cell: Any) -> Any:
     """Return the class of a cell, and of its fields those that are NamedTuples themselves."""
-    return (type(cell), *(_classes(field) if isinstance(field, tuple) else None for field in cell))
+    return (type(cell), *[_classes(field) if isinstance(field, tuple) else None for field in cell])
 
 
 def _constants(cell: Any) -> tuple[float, ...]:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from numba.extending import overload
 
-from fastrnn._jit import POINTWISE, pointwise
+from fastrnn._jit import POINTWISE, part, pointwise
 from fastrnn.cells import protocol
 from fastrnn.cells.protocol import (
     gate_names,
@@ -18,7 +18,6 @@ from fastrnn.cells.protocol import (
 )
 from fastrnn.kernels.cpu.scan.tile import (
     added,
-    as_vector,
     as_vectors,
     gate_scratch,
     load_extra,
@@ -101,7 +100,7 @@ def states_at(cell, s, place, column, there):  # type: ignore[no-untyped-def]
     padded = s.panels * s.units * lanes(s.h)
     h = load_edge(s.h + place * s.h_row + column, there)
     extra = s.extra + place * padded + column
-    return (h,) + load_extra(cell, extra, (s.B + s.N) * padded)  # noqa: RUF005
+    return (h,) + load_extra(extra, (s.B + s.N) * padded, cell)  # noqa: RUF005
 
 
 @pointwise
@@ -125,17 +124,17 @@ def backward_row(cell, s, t, unit, b, dh):  # type: ignore[no-untyped-def]
     state_before = states_at(cell, s, (s.B + s.rows[t - 1] if t > 0 else 0) + b, column, there)
     state_after = states_at(cell, s, s.B + row, column, there)
     place = b * padded + column
-    dextra = load_extra(cell, s.dextra + place, s.B * padded)
+    dextra = load_extra(s.dextra + place, s.B * padded, cell)
     if is_given(s.dextra_steps):
         from_outside = s.dextra_steps + row * padded + column
-        dextra = added(dextra, load_extra(cell, from_outside, s.N * padded))
+        dextra = added(dextra, load_extra(from_outside, s.N * padded, cell))
     dnew = dstate = (dh,) + dextra  # noqa: RUF005
     if is_given(s.zone):
-        share = load_states(cell, s.zone + row * padded + column, s.N * padded)
-        state_after = load_states(cell, s.raw + row * padded + column, s.N * padded)
-        dnew = scaled(dstate, share)
+        zone = load_states(s.zone + row * padded + column, s.N * padded, cell)
+        state_after = load_states(s.raw + row * padded + column, s.N * padded, cell)
+        dnew = scaled(dstate, zone)
     source = gate_place(cell, s, row, unit)
-    saved = load_gates(cell, source, stride)
+    saved = load_gates(source, stride, cell)
     da, dbefore = protocol.backward(cell, saved, state_before, state_after, dnew)
     dbefore = as_vectors(s.dh, dbefore)
     if is_given(s.zone):
@@ -238,19 +237,21 @@ def _operand_backward(cell, s, t, low, high, b, rows, scratch, zeros):  # type: 
             if is_given(s.mask):
                 factor = load_edge(s.mask + s.mask_step[t] + r * s.mask_row + column, there)
             place = gate_place(cell, s, s.rows[t] + r, unit)
-            da = load_gates(cell, place, stride)
+            da = load_gates(place, stride, cell)
             da, dh = protocol.operand_backward(cell, da, h * factor, doperand)
             store_tuple(place, stride, as_vectors(s.dh, da))
             if there < lane:
                 for g in range(gates(cell)):
                     store(place + g * stride, load_first(place + g * stride, there))
             carried = s.dh + r * padded + column
-            store(carried, load(carried) + as_vector(s.dh, dh) * factor)
+            (dh,) = as_vectors(s.dh, (dh,))
+            store(carried, load(carried) + dh * factor)
 
 
-@pointwise
-def truncate(cell, s, t, low, high, b, rows, scratch):  # type: ignore[no-untyped-def]
+@part
+def truncate(cell, args, t, low, high, b, rows, scratch):  # type: ignore[no-untyped-def]
     """Let no gradient through from the next step where it is cut: zeros to scratch and dextra."""
+    s = args[0]
     lane = lanes(s.h)
     padded = s.panels * s.units * lane
     size = (high - low) * lane
@@ -286,8 +287,8 @@ def backward(cell, args, worker, workers):  # type: ignore[no-untyped-def]
     low_slice, high_slice, member, members = slices_of(s, worker, workers)
     low_group = groups * member // members
     high_group = groups * (member + 1) // members
-    for part in range(low_slice, high_slice):
-        begin, end = s.splits[part], s.splits[part + 1]
+    for share in range(low_slice, high_slice):
+        begin, end = s.splits[share], s.splits[share + 1]
         for t in range(s.T - 1, -2, -1):
             count = (min(end, s.rows[t + 1] - s.rows[t]) if t >= 0 else end) - begin
             if count <= 0:
@@ -307,7 +308,7 @@ def backward(cell, args, worker, workers):  # type: ignore[no-untyped-def]
                         prefetch_tile(cell, s, t, low, high, b, rows)
                     carried_back(cell, s, t, low, high, b, rows, scratch, zeros)
                     if t >= 0 and s.truncate > 0:
-                        truncate(cell, s, t, low, high, b, rows, scratch)
+                        truncate(cell, args, t, low, high, b, rows, scratch)
                     for r in range(rows):
                         for unit in range(low, high):
                             dh = load(scratch + r * size + (unit - low) * lane)
@@ -320,7 +321,7 @@ def backward(cell, args, worker, workers):  # type: ignore[no-untyped-def]
                         for unit in range(low, high):
                             dh = load(s.dh + b * padded + unit * lane)
                             backward_row(cell, s, t, unit, b, dh)
-            meet_others(s, part, member, members)
+            meet_others(s, share, member, members)
             if t >= 0 and has_inner(cell):
                 tiles = (count + tile_rows(s.h) - 1) // tile_rows(s.h)
                 for group in range(low_group, high_group):
@@ -330,4 +331,4 @@ def backward(cell, args, worker, workers):  # type: ignore[no-untyped-def]
                         b = begin + count * q // tiles
                         rows = begin + count * (q + 1) // tiles - b
                         operand_backward(cell, s, t, low, high, b, rows, scratch, zeros)
-                meet_others(s, part, member, members)
+                meet_others(s, share, member, members)

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from numba.extending import overload
 
-from fastrnn._jit import POINTWISE, pointwise
+from fastrnn._jit import POINTWISE, part, pointwise
 from fastrnn.cells import protocol
 from fastrnn.cells.protocol import (
     gate_names,
@@ -121,9 +121,10 @@ def first_row(s, t, count):  # type: ignore[no-untyped-def]
     return s.rows[t] if count == s.N else 0
 
 
-@pointwise
-def apply_mask(s, t, h_before, begin, count, low, high):  # type: ignore[no-untyped-def]
+@part
+def apply_mask(args, t, h_before, begin, count, low, high):  # type: ignore[no-untyped-def]
     """Write h times the mask, for sequences from `begin` on and panels low..high."""
+    s = args[0]
     lane = lanes(s.h)
     start = s.rows[t] if s.saving else 0
     for b in range(begin, begin + count):
@@ -133,8 +134,7 @@ def apply_mask(s, t, h_before, begin, count, low, high):  # type: ignore[no-unty
             store_edge(s.masked + (start + b) * s.H + column, h * factor, s.H - column)
 
 
-@pointwise
-def operand_tile(cell, s, t, panel, b, rows, scratch, h, h_row):  # type: ignore[no-untyped-def]
+def _operand_tile(cell, s, t, panel, b, rows, scratch, h, h_row):  # type: ignore[no-untyped-def]
     """Make the cell's own operand of some rows, and leave all pre-activations in `gates`.
 
     h    of sequence b, as R sees it
@@ -149,14 +149,13 @@ def operand_tile(cell, s, t, panel, b, rows, scratch, h, h_row):  # type: ignore
             column = (panel * s.units + u) * lane
             place = scratch + r * width + u * lane
             here = load_edge(h + r * h_row + column, s.H - column)
-            a, operand = protocol.operand(cell, load_gates(cell, place, stride), here)
+            a, operand = protocol.operand(cell, load_gates(place, stride, cell), here)
             store_tuple(s.gates + (gate_row + r) * width + u * lane, stride, a)
             target = s.operand + (start + b + r) * s.H + column
             store_edge(target, operand, s.H - column)
 
 
-@pointwise
-def formula_tile(cell, s, t, panel, b, rows, scratch):  # type: ignore[no-untyped-def]
+def _formula_tile(cell, s, t, panel, b, rows, scratch, h, h_row):  # type: ignore[no-untyped-def]
     """Run the formula on a tile of pre-activations; write states, and gates if saving."""
     lane = lanes(s.h)
     stride = s.units * lane
@@ -178,22 +177,25 @@ def formula_tile(cell, s, t, panel, b, rows, scratch):  # type: ignore[no-untype
                         place = s.gates + row * width + u * lane + g * stride
                         store(place, broadcast(place, 0.0))
                 continue
-            h = load_edge(s.h + (before + b + r) * s.h_row + column, there)
+            h_before = load_edge(s.h + (before + b + r) * s.h_row + column, there)
             source = s.extra + (extra_before + b + r) * padded + column
-            state = (h,) + load_extra(cell, source, state_stride)  # noqa: RUF005
-            pre = load_gates(cell, scratch + r * width + u * lane, stride)
+            state = (h_before,) + load_extra(source, state_stride, cell)  # noqa: RUF005
+            pre = load_gates(scratch + r * width + u * lane, stride, cell)
             saved, new = protocol.forward(cell, pre, state)
             new = as_vectors(s.h, new)
             if is_given(s.zone):
                 place = (s.rows[t] + b + r) * padded + column
                 store_tuple(s.raw + place, s.N * padded, new)
-                zone = load_states(cell, s.zone + place, s.N * padded)
+                zone = load_states(s.zone + place, s.N * padded, cell)
                 new = added(state, scaled(zone, subtracted(new, state)))
             store_edge(s.h + (after + b + r) * s.h_row + column, new[0], there)
             target = s.extra + (extra_after + b + r) * padded + column
             store_tuple(target, state_stride, new[1:])
             if s.saving:
                 store_tuple(s.gates + row * width + u * lane, stride, saved)
+
+
+formula_tile = pointwise(_formula_tile)
 
 
 def finish_tile(
@@ -206,12 +208,8 @@ def finish_tile(
 @overload(finish_tile, jit_options=POINTWISE)
 def _overload_finish_tile(cell, s, t, panel, b, rows, scratch, h, h_row):  # type: ignore[no-untyped-def]
     if gate_names(cell.instance_class, "INNER"):
-        return lambda cell, s, t, panel, b, rows, scratch, h, h_row: operand_tile(
-            cell, s, t, panel, b, rows, scratch, h, h_row
-        )
-    return lambda cell, s, t, panel, b, rows, scratch, h, h_row: formula_tile(
-        cell, s, t, panel, b, rows, scratch
-    )
+        return _operand_tile
+    return _formula_tile
 
 
 def inner_panels(
@@ -245,7 +243,7 @@ def _inner_panels(cell, s, t, low, high, begin, count, scratch):  # type: ignore
                 store(scratch + i, load(s.gates + source * width + i))
             a = Left(s.operand + (start + b) * s.H, s.H, 1, s.H, 1, 0)
             add_product(rows, first, last, a, weights, scratch, width, scratch, width)
-            formula_tile(cell, s, t, panel, b, rows, scratch)
+            formula_tile(cell, s, t, panel, b, rows, scratch, s.h, 0)
 
 
 @pointwise
@@ -294,17 +292,17 @@ def forward(cell, args, worker, workers):  # type: ignore[no-untyped-def]
     low_slice, high_slice, member, members = slices_of(s, worker, workers)
     low = s.panels * member // members
     high = s.panels * (member + 1) // members
-    for part in range(low_slice, high_slice):
-        begin = s.splits[part]
+    for share in range(low_slice, high_slice):
+        begin = s.splits[share]
         for t in range(s.T):
-            count = min(s.splits[part + 1], s.rows[t + 1] - s.rows[t]) - begin
+            count = min(s.splits[share + 1], s.rows[t + 1] - s.rows[t]) - begin
             if count <= 0:
                 break
             before = s.B + s.rows[t - 1] if t > 0 else 0
             h, h_row = s.h + before * s.h_row, s.h_row
             if is_given(s.mask):
-                apply_mask(s, t, h, begin, count, low, high)
-                meet_others(s, part, member, members)
+                apply_mask(args, t, h, begin, count, low, high)
+                meet_others(s, share, member, members)
                 h, h_row = s.masked + (s.rows[t] if s.saving else 0) * s.H, s.H
             tiles = (count + tile_rows(s.h) - 1) // tile_rows(s.h)
             for panel in range(low, high):
@@ -320,7 +318,7 @@ def forward(cell, args, worker, workers):  # type: ignore[no-untyped-def]
                         a = Left(h + b * h_row, h_row, 1, s.H, 1, 0)
                         add_product(rows, first, last, a, weights, scratch, width, scratch, width)
                     finish_tile(cell, s, t, panel, b, rows, scratch, h + b * h_row, h_row)
-            meet_others(s, part, member, members)
+            meet_others(s, share, member, members)
             if has_inner(cell):
                 inner_panels(cell, s, t, low, high, begin, count, scratch)
-                meet_others(s, part, member, members)
+                meet_others(s, share, member, members)

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import operator
 from typing import Any
 
-from numba.extending import intrinsic, overload
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
 
-from fastrnn._jit import POINTWISE, pointwise
+from fastrnn._jit import pointwise
 from fastrnn.kernels.cpu.atomics import meet
 from fastrnn.simd.memory import (
-    broadcast,
     lanes,
-    load_tuple,
+    loading,
     on_stack,
     tile_vectors,
 )
 from fastrnn.simd.microkernel import multiply
 from fastrnn.simd.target import tile
-from fastrnn.simd.vector import Vector
+from fastrnn.simd.vector import Vector, native, splat
 
 
 @intrinsic
@@ -29,91 +29,79 @@ def gate_scratch(context, cell, p):  # type: ignore[no-untyped-def]
     return p(cell, p), on_stack(p, largest.rows * vectors * largest.lanes)
 
 
-def load_gates(cell: Any, p: Any, stride: int) -> Any:
-    """Return the vectors of all gates, `stride` numbers apart, at pointer `p` (in kernels)."""
-    raise TypeError("load_gates() exists in compiled kernels only")
+@intrinsic
+def load_gates(context, p, stride, cell):  # type: ignore[no-untyped-def]
+    """Vectors of all gates, `stride` numbers apart, at pointer `p`."""
+    result, generate = loading(p, len(cell.instance_class.GATES))
+    return result(p, types.intp, cell), generate
 
 
-@overload(load_gates, jit_options=POINTWISE)
-def _overload_load_gates(cell, p, stride):  # type: ignore[no-untyped-def]
-    count = len(cell.instance_class.GATES)
-    return lambda cell, p, stride: load_tuple(p, stride, count)
+@intrinsic
+def load_extra(context, p, stride, cell):  # type: ignore[no-untyped-def]
+    """Vectors of all states but h, `stride` numbers apart, at pointer `p`."""
+    result, generate = loading(p, len(cell.instance_class.STATES) - 1)
+    return result(p, types.intp, cell), generate
 
 
-def load_extra(cell: Any, p: Any, stride: int) -> Any:
-    """Return the vectors of all states but h, `stride` numbers apart (in kernels)."""
-    raise TypeError("load_extra() exists in compiled kernels only")
+@intrinsic
+def load_states(context, p, stride, cell):  # type: ignore[no-untyped-def]
+    """Vectors of all states, `stride` numbers apart, at pointer `p`."""
+    result, generate = loading(p, len(cell.instance_class.STATES))
+    return result(p, types.intp, cell), generate
 
 
-@overload(load_extra, jit_options=POINTWISE)
-def _overload_load_extra(cell, p, stride):  # type: ignore[no-untyped-def]
-    count = len(cell.instance_class.STATES) - 1
-    return lambda cell, p, stride: load_tuple(p, stride, count)
+@intrinsic
+def as_vectors(context, p, values):  # type: ignore[no-untyped-def]
+    """Tuple of vectors and scalars as vectors of what pointer `p` holds."""
+    vector = native(p.dtype)
+    result = types.UniTuple(vector, len(values))
+
+    def generate(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
+        vectors = []
+        for n, kind in enumerate(values):
+            value = builder.extract_value(args[1], n)
+            if not isinstance(kind, Vector):
+                value = splat(builder, context.cast(builder, value, kind, p.dtype), vector.ir)
+            vectors.append(value)
+        return context.make_tuple(builder, result, vectors)
+
+    return result(p, values), generate
 
 
-def load_states(cell: Any, p: Any, stride: int) -> Any:
-    """Return the vectors of all states, `stride` numbers apart (in kernels)."""
-    raise TypeError("load_states() exists in compiled kernels only")
+def _by_element(instruction: str) -> Any:
+    """Return the typing function of an intrinsic on the vectors of two tuples."""
+
+    def typing(context: Any, values: Any, others: Any) -> Any:
+        def generate(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
+            vectors = [
+                getattr(builder, instruction)(
+                    *(builder.extract_value(arg, n) for arg in args), flags=("contract",)
+                )
+                for n in range(len(values))
+            ]
+            return context.make_tuple(builder, values, vectors)
+
+        return values(values, others), generate
+
+    return typing
 
 
-@overload(load_states, jit_options=POINTWISE)
-def _overload_load_states(cell, p, stride):  # type: ignore[no-untyped-def]
-    count = len(cell.instance_class.STATES)
-    return lambda cell, p, stride: load_tuple(p, stride, count)
+@intrinsic
+def scaled(context, values, others):  # type: ignore[no-untyped-def]
+    """Multiply the vectors of two tuples."""
+    return _by_element("fmul")(context, values, others)
 
 
-def as_vector(p: Any, value: Any) -> Any:
-    """Return `value`, a vector or a scalar, as a vector of what `p` holds (in kernels)."""
-    raise TypeError("as_vector() exists in compiled kernels only")
+@intrinsic
+def added(context, values, others):  # type: ignore[no-untyped-def]
+    """Add the vectors of two tuples."""
+    return _by_element("fadd")(context, values, others)
 
 
-@overload(as_vector, jit_options=POINTWISE)
-def _overload_as_vector(p, value):  # type: ignore[no-untyped-def]
-    if isinstance(value, Vector):
-        return lambda p, value: value
-    return lambda p, value: broadcast(p, value)
-
-
-def as_vectors(p: Any, values: Any) -> Any:
-    """Return a tuple of vectors and scalars as vectors of what `p` holds (in kernels)."""
-    raise TypeError("as_vectors() exists in compiled kernels only")
-
-
-@overload(as_vectors, jit_options=POINTWISE)
-def _overload_as_vectors(p, values):  # type: ignore[no-untyped-def]
-    if len(values) == 0:
-        return lambda p, values: ()
-    return lambda p, values: (as_vector(p, values[0]),) + as_vectors(p, values[1:])  # noqa: RUF005
-
-
-def scaled(values: Any, others: Any) -> Any:
-    """Return the products of two tuples (in kernels)."""
-    raise TypeError("scaled() exists in compiled kernels only")
-
-
-def added(values: Any, others: Any) -> Any:
-    """Return the sums of two tuples (in kernels)."""
-    raise TypeError("added() exists in compiled kernels only")
-
-
-def subtracted(values: Any, others: Any) -> Any:
-    """Return the differences of two tuples (in kernels)."""
-    raise TypeError("subtracted() exists in compiled kernels only")
-
-
-def _define_by_element(function: Any, operation: Any) -> None:
-    @overload(function, jit_options=POINTWISE)
-    def by_element(values, others):  # type: ignore[no-untyped-def]
-        if len(values) == 0:
-            return lambda values, others: ()
-        return lambda values, others: (
-            (operation(values[0], others[0]),) + function(values[1:], others[1:])  # noqa: RUF005
-        )
-
-
-_define_by_element(scaled, operator.mul)
-_define_by_element(added, operator.add)
-_define_by_element(subtracted, operator.sub)
+@intrinsic
+def subtracted(context, values, others):  # type: ignore[no-untyped-def]
+    """Subtract the vectors of two tuples."""
+    return _by_element("fsub")(context, values, others)
 
 
 @pointwise
@@ -146,7 +134,7 @@ def slices_of(s, worker, workers):  # type: ignore[no-untyped-def]
 
 
 @pointwise
-def meet_others(s, part, member, members):  # type: ignore[no-untyped-def]
-    """Wait for all workers of slice `part`: what they wrote before is read after."""
+def meet_others(s, share, member, members):  # type: ignore[no-untyped-def]
+    """Wait for all workers of slice `share`: what they wrote before is read after."""
     if members > 1:
-        meet(s.barrier + part * 8, members)
+        meet(s.barrier + share * 8, members)
