@@ -29,6 +29,8 @@ def float_array(name: str, value: Any, shape: Sequence[int | str]) -> NDArray[An
     float32; nothing else is converted.  Numbers at odd addresses, such as a field of packed
     records, are copied: kernels count strides in numbers.
     """
+    if type(value) is np.ndarray and _is_float_array(value, shape):
+        return value
     wanted = f"{_shape(shape)} float32 or float64"
     array = as_array(name, value, wanted)
     if array.dtype.kind in "biu" or (array.dtype == np.float64 and not hasattr(value, "__array__")):
@@ -36,6 +38,10 @@ def float_array(name: str, value: Any, shape: Sequence[int | str]) -> NDArray[An
     if array.dtype not in FLOATS or not _fits(array.shape, shape):
         raise ValueError(f"{name}: expected {wanted}, got {describe(array)}")
     return array if array.flags.aligned else array.copy()
+
+
+def _is_float_array(array: NDArray[Any], shape: Sequence[int | str]) -> bool:
+    return array.dtype in FLOATS and array.flags.aligned and _fits(array.shape, shape)
 
 
 def same_dtype(name: str, array: NDArray[Any], other: str, dtype: np.dtype[Any]) -> NDArray[Any]:
@@ -95,7 +101,9 @@ def _shape(shape: Sequence[int | str]) -> str:
 
 
 def _fits(shape: tuple[int, ...], wanted: Sequence[int | str]) -> bool:
-    return len(shape) == len(wanted) and all(
-        length >= 1 if isinstance(want, str) else length == want
-        for length, want in zip(shape, wanted, strict=True)
-    )
+    if len(shape) != len(wanted):
+        return False
+    for length, want in zip(shape, wanted, strict=True):
+        if length < 1 if isinstance(want, str) else length != want:
+            return False
+    return True
