@@ -31,6 +31,21 @@ gates have two more formulas:
         da      what `backward` returned; it may leave there what is needed here
         Returns (da, dh): gradients of all pre-activations, and of h through the operand.
 
+Where PROJECTED is true, what `forward` returns as h is m of H numbers, and h = m P has the S
+features of `extra["P"]` (H, S); formulas make no use of the previous h.
+
+NORMALISED names what is layer-normalised: "x" and "h" stand for x W and h R, each over all its
+gates in a row, "c" for the first state but h, over the hidden units.  In a cell with "c",
+`forward` returns in the place of h what the last two formulas need of the step:
+
+    expose(cell, o, n)
+        o, n    what `forward` returned for h, and the normalised c
+        Returns h.
+    expose_backward(cell, saved, n, dh)
+        Returns (do, dn), the first of which `backward` takes in the place of dh.
+
+EXTRA names the weights that such cells have besides W, R and b.
+
 All formulas use + - * / and the functions of `fastrnn.simd.mathematics` only, and so run on
 vectors in kernels and on Python floats elsewhere.
 """
@@ -43,7 +58,10 @@ from fastrnn.cells.cifg import CoupledLSTM
 from fastrnn.cells.gru import GRU
 from fastrnn.cells.gru_reset_before import GRUResetBefore
 from fastrnn.cells.indrnn import IndRNN
+from fastrnn.cells.ln_gru import LayerNormGRU
+from fastrnn.cells.ln_lstm import LayerNormLSTM
 from fastrnn.cells.lstm import LSTM
+from fastrnn.cells.lstmp import LSTMP
 from fastrnn.cells.mgu import MGU
 from fastrnn.cells.own import cell
 from fastrnn.cells.peephole import PeepholeLSTM
@@ -61,6 +79,9 @@ CELLS: dict[str, Any] = {
     "mgu": MGU,
     "indrnn": IndRNN,
     "slstm": SLSTM,
+    "lstmp": LSTMP,
+    "ln_lstm": LayerNormLSTM,
+    "ln_gru": LayerNormGRU,
 }
 
 __all__ = ["CELLS", "cell"]

@@ -42,6 +42,31 @@ def has_inner(cell: Any) -> bool:
     return bool(gate_names(type(cell), "INNER"))
 
 
+def is_projected(cell: Any) -> bool:
+    """Return whether h is the formula's output times a matrix."""
+    return projects(type(cell))
+
+
+def has_normal_state(cell: Any) -> bool:
+    """Return whether the first state but h is normalised before h is made of it."""
+    return "c" in normalised(type(cell))
+
+
+def projects(kind: Any) -> bool:
+    """Return whether h of a cell class is the formula's output times a matrix."""
+    return bool(getattr(kind, "PROJECTED", False))
+
+
+def normalised(kind: Any) -> tuple[str, ...]:
+    """Return what of a cell class is layer-normalised: the products of x and h, the state c."""
+    return tuple(getattr(kind, "NORMALISED", ()))
+
+
+def extra_names(kind: Any) -> tuple[str, ...]:
+    """Return the names of the further weights of a cell class."""
+    return tuple(getattr(kind, "EXTRA", ()))
+
+
 def gate_names(kind: Any, part: str) -> tuple[str, ...]:
     """Return the gates that `part` of a cell class names, in the order of the user's columns."""
     default = () if part == "INNER" else kind.GATES
@@ -81,12 +106,24 @@ def operand_backward(cell: Any, da: Any, h: Any, doperand: Any) -> Any:
     return type(cell).operand_backward(cell, da, h, doperand)
 
 
+def expose(cell: Any, o: Any, n: Any) -> Any:
+    """Return h of a cell with a normalised state; see `fastrnn.cells`."""
+    return type(cell).expose(cell, o, n)
+
+
+def expose_backward(cell: Any, saved: Any, n: Any, dh: Any) -> Any:
+    """Return (do, dn) of a cell with a normalised state; see `fastrnn.cells`."""
+    return type(cell).expose_backward(cell, saved, n, dh)
+
+
 define_constant(gates, lambda cell: len(cell.instance_class.GATES))
 define_constant(states, lambda cell: len(cell.instance_class.STATES))
 define_constant(input_gates, lambda cell: gate_range(cell.instance_class, "INPUT"))
 define_constant(recurrent_gates, lambda cell: gate_range(cell.instance_class, "RECURRENT"))
 define_constant(inner_gates, lambda cell: gate_range(cell.instance_class, "INNER"))
 define_constant(has_inner, lambda cell: bool(gate_names(cell.instance_class, "INNER")))
+define_constant(is_projected, lambda cell: projects(cell.instance_class))
+define_constant(has_normal_state, lambda cell: "c" in normalised(cell.instance_class))
 
 
 @overload(forward, jit_options=POINTWISE, strict=False)
@@ -107,3 +144,13 @@ def _overload_operand(cell, a, h):  # type: ignore[no-untyped-def]
 @overload(operand_backward, jit_options=POINTWISE, strict=False)
 def _overload_operand_backward(cell, da, h, doperand):  # type: ignore[no-untyped-def]
     return cell.instance_class.operand_backward
+
+
+@overload(expose, jit_options=POINTWISE, strict=False)
+def _overload_expose(cell, o, n):  # type: ignore[no-untyped-def]
+    return cell.instance_class.expose
+
+
+@overload(expose_backward, jit_options=POINTWISE, strict=False)
+def _overload_expose_backward(cell, saved, n, dh):  # type: ignore[no-untyped-def]
+    return cell.instance_class.expose_backward

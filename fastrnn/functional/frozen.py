@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastrnn import _validate
-from fastrnn.functional.run import Embedded, Options, Run
+from fastrnn.cells.protocol import projects
+from fastrnn.functional.normalised import run_of
+from fastrnn.functional.run import Embedded, Options
 from fastrnn.functional.steps import even_steps, splits
 from fastrnn.functional.weights import Weights
 from fastrnn.kernels.cpu import buffers, plan, scan
@@ -16,13 +19,21 @@ from fastrnn.kernels.cpu import buffers, plan, scan
 Array = NDArray[Any]
 
 
-def freeze(cell: Any, W: ArrayLike, R: ArrayLike | None, b: ArrayLike | None = None) -> Frozen:
+def freeze(
+    cell: Any,
+    W: ArrayLike,
+    R: ArrayLike | None,
+    b: ArrayLike | None = None,
+    *,
+    extra: Mapping[str, ArrayLike] | None = None,
+) -> Frozen:
     """Pack the weights of a recurrent layer once, for inference.
 
     Parameters
     ----------
-    cell, W, R, b
-        As `rnn` takes them: (I, n * H), (H, n * H) and (n * H,) arrays.  They are copied.
+    cell, W, R, b, extra
+        As `rnn` takes them: (I, n * H), (H, n * H) and (n * H,) arrays, and a mapping of them.
+        They are copied.
 
     Returns
     -------
@@ -45,15 +56,26 @@ def freeze(cell: Any, W: ArrayLike, R: ArrayLike | None, b: ArrayLike | None = N
     >>> all(np.array_equal(stream.step(np.ones((2, 4), np.float32)), y[t]) for t in range(3))
     True
     """
-    return Frozen(cell, W, R, b)
+    return Frozen(cell, W, R, b, extra)
 
 
 class Frozen:
     """A recurrent layer whose weights are packed; see `freeze`."""
 
-    def __init__(self, cell: Any, W: ArrayLike, R: ArrayLike | None, b: ArrayLike | None) -> None:
+    def __init__(
+        self,
+        cell: Any,
+        W: ArrayLike,
+        R: ArrayLike | None,
+        b: ArrayLike | None,
+        extra: Mapping[str, ArrayLike] | None,
+    ) -> None:
         copies: list[Any] = [None if a is None else np.array(a) for a in (W, R, b)]
-        self._weights = weights = Weights(cell, *copies, is_frozen=True)
+        if isinstance(extra, Mapping):
+            extra = {name: np.array(a) for name, a in extra.items()}
+        self._weights = weights = Weights(
+            cell, copies[0], copies[1], copies[2], extra, is_frozen=True
+        )
         for pack in (weights.input, weights.bias, weights.recurrent, weights.inner):
             pack()
 
@@ -75,7 +97,7 @@ class Frozen:
         state : tuple of (B, H) arrays
             The states after each sequence's last step.
         """
-        run = Run(self._weights, training=False)
+        run = run_of(self._weights, False)
         run.read_input(x, lengths, resets, reverse)
         run.read_state(state)
         run.read_options(Options())
@@ -87,9 +109,10 @@ class Frozen:
 
 
 class Stream:
-    """Independent streams that go on step by step; a step allocates nothing.
+    """Independent streams that go on step by step.
 
-    Made by `Frozen.stream`.  One thread at a time may use it.
+    A step allocates nothing, except with layer normalisation.  Made by `Frozen.stream`.  One thread
+    at a time may use it.
     """
 
     def __init__(self, weights: Weights, B: int) -> None:
@@ -100,27 +123,39 @@ class Stream:
         gates, states = len(weights.cell.GATES), len(weights.cell.STATES)
         self._x = buffers.zeros((B, weights.I), dtype)
         # The rows before the step and those after it.
-        self._h = buffers.zeros((2 * B, H), dtype)
+        self._h = buffers.zeros((2 * B, weights.features), dtype)
         self._before, self._after = self._h[:B], self._h[B:]
         self._extra = buffers.zeros((states - 1, B, tile.padded), dtype)
+        if weights.is_normalised:
+            self._run: Callable[[], None] = self._run_anew
+            return
         inner = weights.inner()
         gate_rows = operand = None
         if inner is not None:
             gate_rows = buffers.empty((tile.all.number, B, tile.all.width), dtype)
+        if inner is not None or projects(type(weights.cell)):
             operand = buffers.empty((B, H), dtype)
         loop = plan.Loop(1, B, B, weights.I, H, gates, tile.all.number, dtype.itemsize)
         chosen = plan.plan(loop)
         steps = even_steps(1, B)
         barrier = buffers.zeros((chosen.slices, 8), np.int64) if chosen.members > 1 else None
-        arguments = scan.Scan(
-            T=1, B=B, I=weights.I, H=H, units=tile.units, panels=tile.all.number, N=B,
-            rows=steps.rows, slices=chosen.slices, splits=splits(steps, chosen.slices),
-            barrier=barrier, x=self._x, x_step=np.zeros(1, np.int64), x_row=weights.I,
-            ids=None, table=None, table_rows=0, W=weights.input(), R=weights.recurrent(),
-            inner=inner, bias=weights.bias(), h=self._h, h_row=H, extra=self._extra,
-            gates=gate_rows, gates_rows=B, operand=operand, mask=None, mask_step=None, mask_row=0,
-            masked=None, zone=None, raw=None, saving=0,
-        )  # fmt: skip
+        given = {
+            "T": 1, "B": B, "I": weights.I, "H": H, "features": weights.features,
+            "units": tile.units, "panels": tile.all.number, "N": B,
+            "rows": steps.rows, "slices": chosen.slices, "splits": splits(steps, chosen.slices),
+            "barrier": barrier, "x": self._x, "x_step": np.zeros(1, np.int64), "x_row": weights.I,
+            "ids": None, "table": None, "table_rows": 0, "W": weights.input(),
+            "R": weights.recurrent(), "inner": inner, "bias": weights.bias(),
+            "h": self._h, "h_row": weights.features, "extra": self._extra,
+            "gates": gate_rows, "gates_rows": B, "operand": operand,
+            "mask": None, "mask_step": None, "mask_row": 0, "masked": None,
+            "zone": None, "raw": None, "saving": 0,
+        }  # fmt: skip
+        arguments: Any = None
+        if projects(type(weights.cell)):
+            arguments = scan.ProjectedScan(**given | weights.projection(), zone_h=None)
+        else:
+            arguments = scan.Scan(**given)
         prepared = scan.forward.prepare(weights.cell, arguments, chosen.workers)
         self._run = prepared.team if chosen.members > 1 else prepared.run
 
@@ -151,9 +186,13 @@ class Stream:
         self._run()
         return self._after
 
+    def _run_anew(self) -> None:
+        """Run one step as a sequence."""
+        self.run(self._x[None])
+
     def run(self, x: ArrayLike) -> Array:
         """Push a chunk of steps x (T, B, I) at once; return h of each, (T, B, H)."""
-        run = Run(self._weights, training=False)
+        run = run_of(self._weights, False)
         run.read_input(x, None, None, False)
         run.read_state(self.state)
         run.read_options(Options())
@@ -174,11 +213,14 @@ class Stream:
         if not isinstance(values, tuple | list) or len(values) != len(names):
             got = _validate.describe(values)
             raise ValueError(f"state: expected {len(names)} arrays ({', '.join(names)}), got {got}")
-        shape = (self._B, self._weights.H)
-        arrays = [self._weights.same(f"state[{i}]", v, shape) for i, v in enumerate(values)]
+        widths = zip(values, self._weights.widths, strict=True)
+        arrays = [
+            self._weights.same(f"state[{i}]", value, (self._B, width))
+            for i, (value, width) in enumerate(widths)
+        ]
         np.copyto(self._after, arrays[0])
         for extra, array in zip(self._extra, arrays[1:], strict=True):
-            extra[:, : shape[1]] = array
+            extra[:, : array.shape[1]] = array
 
     def reset(self, streams: ArrayLike | None = None) -> None:
         """Start streams anew from zero states.

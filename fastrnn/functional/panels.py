@@ -49,6 +49,11 @@ class Share(NamedTuple):
     first: int
     last: int
 
+    @property
+    def alone(self) -> Share:
+        """The same vectors in panels that hold no others."""
+        return Share(self.panels, 0, self.panels.vectors)
+
 
 class Tile(NamedTuple):
     """How the gates of a cell lie in the panels of a tile.
@@ -97,12 +102,18 @@ def gate_tile(kind: Any, H: int, dtype: np.dtype[Any]) -> Tile:
 
 
 @lru_cache(maxsize=64)
-def plain_panels(columns: int, dtype: np.dtype[Any]) -> Panels:
-    """Return the panels of a matrix (K, columns): four neighbouring vectors each."""
+def plain_panels(columns: int, dtype: np.dtype[Any], vectors: int = 4) -> Panels:
+    """Return the panels of a matrix (K, columns): `vectors` neighbouring vectors each."""
     lanes = lanes_of(dtype)
-    starts = tuple(vector * lanes for vector in range(4))
+    starts = tuple(vector * lanes for vector in range(vectors))
     limits = tuple(columns - start for start in starts)
-    return Panels(-(-columns // (4 * lanes)), lanes, starts, limits, 4 * lanes)
+    step = vectors * lanes
+    return Panels(-(-columns // step), lanes, starts, limits, step)
+
+
+def feature_panels(features: int, dtype: np.dtype[Any]) -> Panels:
+    """Return the panels of a projection (H, features): each as wide as a register tile."""
+    return plain_panels(features, dtype, tile_of(dtype).vectors)
 
 
 @lru_cache(maxsize=64)

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastrnn import _validate
+from fastrnn.functional.normalised import run_of
 from fastrnn.functional.run import Embedded, Gradients, Options, Run
 from fastrnn.functional.weights import Weights
 from fastrnn.kernels.cpu import buffers
@@ -43,7 +44,7 @@ class ChunkedRun:
         self.weights, self.every = weights, every
         self.training = True
         # Whatever is wrong is found before the first chunk runs.
-        self._whole = Run(weights, training=False)
+        self._whole = run_of(weights, False)
 
     def read(self, sequences: Sequences, state: Any, options: Options) -> None:
         """Check all arguments."""
@@ -62,7 +63,7 @@ class ChunkedRun:
 
     def forward(self) -> tuple[Array, tuple[Array, ...]]:
         """Run all chunks; return y and the final states."""
-        y = buffers.empty((self.T, self.B, self.weights.H), self.weights.dtype)
+        y = buffers.empty((self.T, self.B, self.weights.features), self.weights.dtype)
         final: Any = None
         for index, start in enumerate(self._starts):
             part, final = self._chunk(index, training=False).forward()
@@ -72,8 +73,10 @@ class ChunkedRun:
 
     def states(self) -> tuple[Array, ...]:
         """Return all states after every step, (T, B, H) each; they are computed again."""
-        shape = (self.T, self.B, self.weights.H)
-        states = tuple(buffers.empty(shape, self.weights.dtype) for _ in self.weights.cell.STATES)
+        states = tuple(
+            buffers.empty((self.T, self.B, width), self.weights.dtype)
+            for width in self.weights.widths
+        )
         for index, start in enumerate(self._starts):
             chunk = self._chunk(index, training=True)
             chunk.forward()
@@ -120,7 +123,7 @@ class ChunkedRun:
         time = slice(start, start + self.every)
         x, _, resets, reverse = self._sequences
         T = min(self.every, self.T - start)
-        run = Run(self.weights, training)
+        run = run_of(self.weights, training)
         lengths = None
         if self._lengths is not None:
             lengths = np.clip(self._lengths - start, 0, T)
@@ -168,7 +171,10 @@ def _sum(total: Gradients | None, part: Gradients) -> Gradients:
     def added(a: Array | None, b: Array | None) -> Any:
         return None if a is None or b is None else np.add(a, b, out=a)
 
+    extra = None
+    if total.extra is not None and part.extra is not None:
+        extra = {name: added(d, part.extra[name]) for name, d in total.extra.items()}
     return total._replace(
         x=added(total.x, part.x), W=added(total.W, part.W), R=added(total.R, part.R),
-        b=added(total.b, part.b),
+        b=added(total.b, part.b), extra=extra,
     )  # fmt: skip

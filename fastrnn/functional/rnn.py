@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from numpy.typing import ArrayLike, NDArray
 
+from fastrnn.functional.normalised import run_of
 from fastrnn.functional.recompute import ChunkedRun, Sequences
 from fastrnn.functional.run import Embedded, Gradients, Options, Run
 from fastrnn.functional.weights import Weights
@@ -23,6 +24,7 @@ def rnn(
     b: ArrayLike | None = None,
     state: tuple[ArrayLike | None, ...] | None = None,
     *,
+    extra: Mapping[str, ArrayLike] | None = None,
     lengths: ArrayLike | None = None,
     resets: ArrayLike | None = None,
     reverse: bool = False,
@@ -45,11 +47,16 @@ def rnn(
     W : (I, G * H) array
         Input weights, the cell's G gates side by side in PyTorch's order.
     R : (H, G * H) array
-        Recurrent weights.
+        Recurrent weights.  Of "lstmp" (S, G * H): its h, and y, have S features where others have
+        H.
     b : (G * H,) array, optional
         Bias.
     state : tuple of (B, H) arrays, optional
         Initial states in the order of the cell's STATES; where None, zeros.
+    extra : mapping of arrays, optional
+        The cell's other weights by name, for those that have any: the projection "P" (H, S) of
+        "lstmp"; "gain_x" (G * H,) and "gain_h" (G * H,) of "ln_lstm" and "ln_gru", as the columns
+        of W and of R; and "gain_c" (H,) and "bias_c" (H,) of "ln_lstm".
     lengths : (B,) integers in 0..T, optional
         Steps of each sequence.  The output is 0 beyond them, the final state is that of the last
         step, and the cost follows their sum.
@@ -105,14 +112,14 @@ def rnn(
     >>> backward(np.ones_like(y)).W.shape
     (4, 20)
     """
-    weights = Weights(cell, W, R, b)
+    weights = Weights(cell, W, R, b, extra)
     options = Options(recurrent_mask, zoneout, truncate)
     if recompute is not None and training:
         chunks = ChunkedRun(weights, recompute)
         chunks.read(Sequences(x, lengths, resets, reverse), state, options)
         y, final = chunks.forward()
         return y, final, _backward_once(chunks, wants_dx)
-    run = Run(weights, training)
+    run = run_of(weights, training)
     run.read_input(x, lengths, resets, reverse)
     run.read_state(state)
     run.read_options(options)

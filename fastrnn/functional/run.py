@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastrnn import _validate
+from fastrnn.cells.protocol import projects
 from fastrnn.functional import steps as time_steps
 from fastrnn.functional.embedding import embedding
-from fastrnn.functional.panels import unpack_into, unpacked
+from fastrnn.functional.panels import Share, unpack_into, unpacked
 from fastrnn.functional.products import input_gradient, project, weight_gradient
 from fastrnn.functional.weights import Weights
 from fastrnn.kernels.cpu import buffers, gemm, plan, scan, schedule, table
@@ -36,7 +37,8 @@ class Gradients(NamedTuple):
 
     x is (T, B, I), or (vocabulary, I) for the table of `Embedded` input, or None where it was
     not asked for; R and b are None where there are none.  norms (T, B) are those of the gradient
-    of h after each step, or None where they were not asked for.
+    of h after each step, or None where they were not asked for.  extra has the gradients of the
+    cell's other weights by name, and is None for a cell without.
     """
 
     x: Array | None
@@ -45,6 +47,24 @@ class Gradients(NamedTuple):
     b: Array | None
     state: tuple[Array, ...]
     norms: Array | None = None
+    extra: dict[str, Array] | None = None
+
+
+class Cotangents(NamedTuple):
+    """The gradients that a walk backwards starts from, in the order of the steps.
+
+    dy       of y, or None
+    dextra_steps  (S - 1, N, padded) of the other states after every step, or None
+    squares  (vectors of h, N) where to write sums of squares of the gradient of h, or None
+    dh       (B, whole vectors) of the last h; then of the initial h
+    dextra   (S - 1, B, padded) of the other last states; then of the initial ones
+    """
+
+    dy: time_steps.StepView | None
+    dextra_steps: Array | None
+    squares: Array | None
+    dh: Array
+    dextra: Array
 
 
 class Options(NamedTuple):
@@ -66,9 +86,11 @@ class Run:
         self.S = len(self.cell.STATES)
         self.mask: time_steps.StepView | None = None
         self.zone: Array | None = None
+        self.zone_h: Array | None = None
         self.masked: Array | None = None
-        self.operand: Array | None = None
+        self.operand: Any = None
         self.raw: Array | None = None
+        self.dprojected: Any = None
         self.gates: Any = None
 
     def read_input(self, x: Any, lengths: Any, resets: Any, reverse: bool) -> None:
@@ -109,22 +131,26 @@ class Run:
 
     def read_state(self, state: Any) -> None:
         """Check the initial states."""
-        self.state = self._states("state", state, (self.sequences, self.weights.H))
+        self.state = self._states("state", state, (self.sequences,))
 
     def read_options(self, options: Options) -> None:
         """Check masks, zoneout and truncation."""
-        B, H = self.sequences, self.weights.H
+        B, features = self.sequences, self.weights.features
         if options.recurrent_mask is not None:
             if self.weights.R is None:
                 got = _validate.describe(options.recurrent_mask)
                 raise ValueError(f"recurrent_mask: expected None for this cell, got {got}")
             mask = np.asarray(options.recurrent_mask)
-            shape = (B, H) if mask.ndim == 2 else (self.T, B, H)
+            shape = (B, features) if mask.ndim == 2 else (self.T, B, features)
             mask = self.weights.same("recurrent_mask", options.recurrent_mask, shape)
-            mask = np.broadcast_to(mask, (self.T, B, H))
+            mask = np.broadcast_to(mask, (self.T, B, features))
             self.mask = time_steps.view(mask, self.steps, self.reverse)
         if options.zoneout is not None:
-            shares = self._states("zoneout", options.zoneout, (self.T, B, H))
+            shares = self._states("zoneout", options.zoneout, (self.T, B))
+            if projects(type(self.cell)):
+                if shares[0] is not None:
+                    self.zone_h = self._of_steps(shares[0])
+                shares = (None, *shares[1:])
             self.zone = self._of_all_steps(shares, 1.0)
         truncate = options.truncate
         if isinstance(truncate, bool) or not isinstance(truncate, int) or truncate < 0:
@@ -143,16 +169,17 @@ class Run:
 
     def read_cotangents(self, dy: Any, dstate: Any, dstates: Any) -> tuple[Any, Any, Any]:
         """Check the gradients of the outputs; those of h at all steps are part of dy."""
-        shape = (self.T, self.sequences, self.weights.H)
+        T, B = self.T, self.sequences
         if dy is not None:
-            dy = self.weights.same("dy", dy, shape)
-        of_end = self._states("dstate", dstate, shape[1:])
-        of_steps = self._states("dstates", dstates, shape)
+            dy = self.weights.same("dy", dy, (T, B, self.weights.features))
+        of_end = self._states("dstate", dstate, (B,))
+        of_steps = self._states("dstates", dstates, (T, B))
         if of_steps[0] is not None:
             dy = of_steps[0] if dy is None else dy + of_steps[0]
         return dy, of_end, of_steps[1:]
 
-    def _states(self, name: str, values: Any, shape: tuple[int, ...]) -> States:
+    def _states(self, name: str, values: Any, rows: tuple[int, ...]) -> States:
+        """Check one array (*rows, width) for each state; None for what is not given."""
         names = self.cell.STATES
         if values is None:
             return (None,) * len(names)
@@ -162,33 +189,50 @@ class Run:
                 f"({', '.join(names)}), got {_validate.describe(values)}"
             )
         return tuple(
-            None if value is None else self.weights.same(f"{name}[{i}]", value, shape)
-            for i, value in enumerate(values)
+            None if value is None else self.weights.same(f"{name}[{i}]", value, (*rows, width))
+            for i, (value, width) in enumerate(zip(values, self.weights.widths, strict=True))
         )
 
     def _of_all_steps(self, values: States, otherwise: float) -> Array:
         """Return arrays (T, B, H) or None of some states as (states, N, P * U * V)."""
-        N, H = self.steps.N, self.weights.H
-        rows = buffers.empty((len(values), N, self.tile.padded), self.dtype)
+        rows = buffers.empty((len(values), self.steps.N, self.tile.padded), self.dtype)
         rows.fill(otherwise)
         for target, value in zip(rows, values, strict=True):
             if value is not None:
-                array = time_steps.view(value, self.steps, self.reverse).array
-                target[:, :H] = array.reshape(N, H)
+                target[:, : self.weights.H] = self._of_steps(value)
         return rows
+
+    def _of_steps(self, value: Array) -> Array:
+        """Return an array (T, B, M) as (N, M); may be a view."""
+        array = time_steps.view(value, self.steps, self.reverse).array
+        return array.reshape(self.steps.N, value.shape[-1])
 
     def forward(self) -> tuple[Array, tuple[Array, ...]]:
         """Run all steps; return y and the final states."""
-        T, B, N, rows, _ = self.steps
-        weights, tile, training = self.weights, self.tile, self.training
-        H, panels = weights.H, tile.all
-        self.h = buffers.empty((B + N, H), self.dtype)
-        kept = B + N if training else B
-        self.extra = buffers.empty((self.S - 1, kept, tile.padded), self.dtype)
+        B, N, weights = self.steps.B, self.steps.N, self.weights
+        self.h = buffers.empty((B + N, weights.features), self.dtype)
+        kept = B + N if self.training else B
+        self.extra = buffers.empty((self.S - 1, kept, self.tile.padded), self.dtype)
         for target, state in zip((self.h[:B], *self.extra[:, :B]), self.state, strict=True):
             self.steps.put_initial(state, target)
-        is_looked_up = self.ids is not None
+        if self.mask is not None:
+            shape = (N if self.training else B, weights.features)
+            self.masked = buffers.empty(shape, self.dtype)
+        if self.zone is not None:
+            self.raw = buffers.empty(self.zone.shape, self.dtype)
         self.plan = self._plan()
+        self._walk()
+        y = time_steps.unview(self.h[B:], self.steps, self.reverse, self.T)
+        y.flags.writeable = not self.training
+        histories = zip((self.h, *self.extra), weights.widths, strict=True)
+        return y, tuple(self.steps.take_final(s, width) for s, width in histories)
+
+    def _walk(self) -> None:
+        """Run the time loop."""
+        B, N = self.steps.B, self.steps.N
+        weights, tile, training = self.weights, self.tile, self.training
+        H, panels = weights.H, tile.all
+        is_looked_up = self.ids is not None
         is_hoisted = not is_looked_up and self.plan.is_hoisted
         inner = weights.inner()
         looked_up = x = W = bias = None
@@ -204,29 +248,35 @@ class Run:
         else:
             x, W, bias = self.x, weights.input(), weights.bias()
         kept_rows = (N if training else B, H)
-        if self.mask is not None:
-            self.masked = buffers.empty(kept_rows, self.dtype)
-        if inner is not None:
+        if inner is not None or projects(type(self.cell)):
             self.operand = buffers.empty(kept_rows, self.dtype)
-        if self.zone is not None:
-            self.raw = buffers.empty(self.zone.shape, self.dtype)
-        mask = self.mask
-        arguments = scan.Scan(
-            T=T, B=B, I=weights.I, H=H, units=tile.units, panels=panels.number, N=N, rows=rows,
-            slices=self.plan.slices, splits=time_steps.splits(self.steps, self.plan.slices),
-            barrier=self._barrier(),
-            x=x and x.array, x_step=x and x.step, x_row=x.row if x else 0,
-            ids=self.ids, table=looked_up, table_rows=len(self.E) if is_looked_up else 0,
-            W=W, R=weights.recurrent(), inner=inner, bias=bias,
-            h=self.h, h_row=H, extra=self.extra, gates=self.gates, gates_rows=gates_rows,
-            operand=self.operand, mask=mask and mask.array, mask_step=mask and mask.step,
-            mask_row=mask.row if mask else 0, masked=self.masked, zone=self.zone, raw=self.raw,
-            saving=int(training),
-        )  # fmt: skip
-        self._run(scan.forward, arguments)
-        y = time_steps.unview(self.h[B:], self.steps, self.reverse, self.T)
-        y.flags.writeable = not training
-        return y, tuple(self.steps.take_final(s, H) for s in (self.h, *self.extra))
+        arguments = self._common() | {
+            "I": weights.I, "x": x and x.array, "x_step": x and x.step, "x_row": x.row if x else 0,
+            "ids": self.ids, "table": looked_up, "table_rows": len(self.E) if is_looked_up else 0,
+            "W": W, "R": weights.recurrent(), "inner": inner, "bias": bias,
+            "gates_rows": gates_rows, "operand": self.operand, "masked": self.masked,
+            "saving": int(training),
+        }  # fmt: skip
+        if projects(type(self.cell)):
+            arguments |= weights.projection() | {"zone_h": self.zone_h}
+            self._run(scan.forward, scan.ProjectedScan(**arguments))
+        else:
+            self._run(scan.forward, scan.Scan(**arguments))
+
+    def _common(self) -> dict[str, Any]:
+        """Return the arguments that all time loops take, forwards and backwards."""
+        mask, weights, tile = self.mask, self.weights, self.tile
+        return {
+            "T": self.steps.T, "B": self.steps.B, "N": self.steps.N, "rows": self.steps.rows,
+            "H": weights.H, "features": weights.features,
+            "units": tile.units, "panels": tile.all.number,
+            "slices": self.plan.slices,
+            "splits": time_steps.splits(self.steps, self.plan.slices), "barrier": self._barrier(),
+            "h": self.h, "h_row": weights.features, "extra": self.extra, "gates": self.gates,
+            "mask": mask and mask.array, "mask_step": mask and mask.step,
+            "mask_row": mask.row if mask else 0,
+            "zone": self.zone, "raw": self.raw,
+        }  # fmt: skip
 
     def _plan(self) -> plan.Plan:
         """Return how the time loop is shared among workers."""
@@ -250,66 +300,104 @@ class Run:
 
     def states(self) -> tuple[Array, ...]:
         """Return all states after every step, (T, B, H) each."""
-        B, H = self.steps.B, self.weights.H
+        histories = zip((self.h, *self.extra), self.weights.widths, strict=True)
         return tuple(
-            time_steps.unview(history[B:, :H], self.steps, self.reverse, self.T)
-            for history in (self.h, *self.extra)
+            time_steps.unview(rows[self.steps.B :, :width], self.steps, self.reverse, self.T)
+            for rows, width in histories
         )
 
     def backward(
         self, dy: Array | None, dstate: States, dextra: States, wants_dx: bool, wants_norms: bool
     ) -> Gradients:
         """Walk all steps backwards; return all gradients."""
-        T, B, N, rows, _ = self.steps
-        weights, tile = self.weights, self.tile
-        H, panels = weights.H, tile.all
-        dlast = buffers.empty((self.S, B, tile.padded), self.dtype)
-        for target, d in zip(dlast, dstate, strict=True):
-            self.steps.put_final(d, target)
+        cotangents = self._cotangents(dy, dstate, dextra, wants_norms)
+        self._walk_back(cotangents)
+        dx, dW, db = self._input_gradients(wants_dx)
+        norms = None
+        if cotangents.squares is not None:
+            squares = cotangents.squares.sum(axis=0, dtype=np.float64)
+            by_row = np.sqrt(squares).astype(self.dtype)
+            norms = time_steps.unview(by_row[:, None], self.steps, self.reverse, self.T)[..., 0]
+        initial = zip((cotangents.dh, *cotangents.dextra), self.weights.widths, strict=True)
+        state = tuple(self.steps.take_initial(d, width) for d, width in initial)
+        dR, extra = self._recurrent_gradient(), self._extra_gradients()
+        return Gradients(dx, dW, dR, db, state, norms, extra)
+
+    def _cotangents(
+        self, dy: Array | None, dstate: States, dextra: States, wants_norms: bool
+    ) -> Cotangents:
+        """Return what a walk backwards starts from."""
+        B, N = self.steps.B, self.steps.N
         dy_view = None if dy is None else time_steps.view(dy, self.steps, self.reverse)
-        of_steps = None
+        of_steps = squares = None
         if any(d is not None for d in dextra):
             of_steps = self._of_all_steps(dextra, 0.0)
-        squares = None
+        lanes = self.tile.all.lanes
+        vectors = -(-self.weights.features // lanes)
         if wants_norms:
-            squares = buffers.empty((-(-H // panels.lanes), N), self.dtype)
-        mask = self.mask
-        arguments = scan.BackwardScan(
-            T=T, B=B, H=H, units=tile.units, panels=panels.number, N=N, rows=rows,
-            slices=self.plan.slices, splits=time_steps.splits(self.steps, self.plan.slices),
-            barrier=self._barrier(),
-            R_transposed=weights.recurrent_transposed(),
-            inner_transposed=weights.inner_transposed(),
-            h=self.h, h_row=H, extra=self.extra, mask=mask and mask.array,
-            mask_step=mask and mask.step, mask_row=mask.row if mask else 0, masked=self.masked,
-            zone=self.zone, raw=self.raw,
-            dy=dy_view and dy_view.array, dy_step=dy_view and dy_view.step,
-            dy_row=dy_view.row if dy_view else 0, dextra_steps=of_steps,
-            truncate=self.truncate, begin=self.begin,
-            squares=squares, gates=self.gates, dh=dlast[0], dextra=dlast[1:],
-        )  # fmt: skip
-        self._run(scan.backward, arguments)
+            squares = buffers.empty((vectors, N), self.dtype)
+        dh = buffers.empty((B, vectors * lanes), self.dtype)
+        dlast = buffers.empty((self.S - 1, B, self.tile.padded), self.dtype)
+        for target, d in zip((dh, *dlast), dstate, strict=True):
+            self.steps.put_final(d, target)
+        return Cotangents(dy_view, of_steps, squares, dh, dlast)
 
-        dR = self._recurrent_gradient()
+    def _common_back(self, cotangents: Cotangents) -> dict[str, Any]:
+        """Return the arguments that all time loops backwards take."""
+        dy, of_steps, squares, dh, dextra = cotangents
+        return self._common() | {
+            "R_transposed": self.weights.recurrent_transposed(),
+            "dy": dy and dy.array, "dy_step": dy and dy.step, "dy_row": dy.row if dy else 0,
+            "dextra_steps": of_steps, "truncate": self.truncate,
+            "begin": self.begin, "squares": squares,
+            "dh": dh, "dextra": dextra,
+        }  # fmt: skip
+
+    def _walk_back(self, cotangents: Cotangents) -> None:
+        """Run the time loop backwards."""
+        weights = self.weights
+        arguments = self._common_back(cotangents)
+        arguments["inner_transposed"] = weights.inner_transposed()
+        if projects(type(self.cell)):
+            panels = weights.feature_panels
+            shape = (panels.number, self.steps.N, panels.width)
+            self.dprojected = buffers.empty(shape, self.dtype)
+            self.dprojected[-1] = 0  # vectors that no feature is in
+            arguments |= weights.projection_transposed()
+            arguments |= {"dprojected": self.dprojected, "zone_h": self.zone_h}
+            self._run(scan.backward, scan.ProjectedBackwardScan(**arguments))
+        else:
+            self._run(scan.backward, scan.BackwardScan(**arguments))
+
+    def _input_gradients(self, wants_dx: bool) -> tuple[Array | None, Array, Array | None]:
+        """Return dx, or None, dW and db, or None."""
+        weights, tile = self.weights, self.tile
         da = self.gates if self.ids is None else self._looked_up_gradient()
         has_bias = weights.b is not None
-        dW, db = weight_gradient(self.x_rows, da, panels, tile.input, has_bias)
+        dW, db = weight_gradient(self.x_rows, da, tile.all, tile.input, has_bias)
         dW = unpacked(dW, tile.input.panels, weights.W.shape[1])
         if weights.b is not None and db is not None:
-            db = unpacked(db, panels, len(weights.b))[0]
-        dx = None
-        if wants_dx:
-            dx = input_gradient(weights.W, da, panels, tile.input)
-            if self.ids is None:
-                dx = time_steps.unview(dx, self.steps, self.reverse, self.T)
+            db = unpacked(db, tile.all, len(weights.b))[0]
+        dx = input_gradient(weights.W, da, tile.all, tile.input) if wants_dx else None
+        return self._as_given(dx), dW, db
+
+    def _as_given(self, dx: Array | None) -> Array | None:
+        """Return the gradient of the rows of x as one of the x that was given."""
+        if dx is not None and self.ids is None:
+            dx = time_steps.unview(dx, self.steps, self.reverse, self.T)
             if self.embedding_backward is not None:
                 dx = self.embedding_backward(dx)
-        norms = None
-        if squares is not None:
-            by_row = np.sqrt(squares.sum(axis=0, dtype=np.float64)).astype(self.dtype)
-            norms = time_steps.unview(by_row[:, None], self.steps, self.reverse, self.T)[..., 0]
-        state = tuple(self.steps.take_initial(d, H) for d in dlast)
-        return Gradients(dx, dW, dR, db, state, norms)
+        return dx
+
+    def _extra_gradients(self) -> dict[str, Array] | None:
+        """Return the gradients of the cell's other weights by name, or None."""
+        if self.dprojected is None:
+            return None
+        weights, panels = self.weights, self.weights.feature_panels
+        whole = Share(panels, 0, panels.vectors)
+        rows = time_steps.all_rows(self.operand, self.steps.N, weights.H)
+        dP, _ = weight_gradient(rows, self.dprojected, panels, whole, False)
+        return {"P": unpacked(dP, panels, weights.features)}
 
     def _recurrent_gradient(self) -> Array | None:
         """Return dR, or None where there is no R."""
@@ -318,7 +406,7 @@ class Run:
             return None
         dR = buffers.empty(weights.R.shape, self.dtype)
         operands = [(tile.recurrent, self._multiplied_h())]
-        if self.operand is not None:
+        if tile.inner.first < tile.inner.last:
             rows = time_steps.all_rows(self.operand, self.steps.N, weights.H)
             operands.append((tile.inner, rows))
         for share, rows in operands:
@@ -330,13 +418,13 @@ class Run:
     def _multiplied_h(self) -> gemm.Rows:
         """Return what R multiplied at each row's step: h before it, with its mask."""
         T, B, N, rows, packing = self.steps
-        H = self.weights.H
+        features = self.weights.features
         if self.masked is not None:
-            return time_steps.all_rows(self.masked, N, H)
+            return time_steps.all_rows(self.masked, N, features)
         if packing is None:
-            return time_steps.all_rows(self.h, N, H)
-        before = np.concatenate([[0], B + rows[: T - 1]]) * H
-        return gemm.Rows(T, rows, self.h, before.astype(np.int64), H, H)
+            return time_steps.all_rows(self.h, N, features)
+        before = np.concatenate([[0], B + rows[: T - 1]]) * features
+        return gemm.Rows(T, rows, self.h, before.astype(np.int64), features, features)
 
     def _looked_up_gradient(self) -> Array:
         """Return the gradient of the table of pre-activations (P, vocabulary, w)."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,6 +22,7 @@ class Direction(NamedTuple):
     W: ArrayLike
     R: ArrayLike | None
     b: ArrayLike | None = None
+    extra: Mapping[str, ArrayLike] | None = None
 
 
 class DirectionGradients(NamedTuple):
@@ -31,6 +32,7 @@ class DirectionGradients(NamedTuple):
     R: Array | None
     b: Array | None
     state: tuple[Array, ...]
+    extra: dict[str, Array] | None = None
 
 
 class StackGradients(NamedTuple):
@@ -67,8 +69,8 @@ def stack(
     x : (T, B, I) array or Embedded
         Input.
     layers : sequence
-        For each layer, from the input up, a `Direction` (W, R, b), or a pair of them for one that
-        runs both ways.  Widths may differ from layer to layer.
+        For each layer, from the input up, a `Direction` (W, R, b, extra), or a pair of them for
+        one that runs both ways.  Widths may differ from layer to layer.
     state : sequence, optional
         For each layer the initial states of each of its directions, as `rnn` takes them:
         `state[layer][direction]`.  Any of them, or all, may be None for zeros.
@@ -132,10 +134,10 @@ def stack(
             inputs, dropped = dropout(inputs, drops, (*keys, index))
         runs = [
             rnn(
-                cell, inputs, *weights, initial[index][n], lengths=lengths, resets=resets,
-                reverse=n == 1, training=training, wants_dx=wants_dx or index > 0,
+                cell, inputs, d.W, d.R, d.b, initial[index][n], extra=d.extra, lengths=lengths,
+                resets=resets, reverse=n == 1, training=training, wants_dx=wants_dx or index > 0,
             )
-            for n, weights in enumerate(layer)
+            for n, d in enumerate(layer)
         ]  # fmt: skip
         outputs = [y for y, _, _ in runs]
         finals.append([final for _, final, _ in runs])
@@ -153,7 +155,8 @@ def stack(
                 run(d, of_ends[index][n])
                 for n, (run, d) in enumerate(zip(backwards, parts, strict=True))
             ]
-            gradients.insert(0, [DirectionGradients(d.W, d.R, d.b, d.state) for d in results])
+            parts = [DirectionGradients(d.W, d.R, d.b, d.state, d.extra) for d in results]
+            gradients.insert(0, parts)
             dx = results[0].x
             if len(results) == 2 and dx is not None:
                 dx = dx + results[1].x
@@ -171,7 +174,7 @@ def _directions(index: int, layer: Any) -> list[Direction]:
     is_sequence = isinstance(layer, tuple | list)
     if is_sequence and len(layer) in (1, 2) and all(isinstance(d, tuple | list) for d in layer):
         return [Direction(*d) for d in layer]
-    if is_sequence and len(layer) in (2, 3):
+    if is_sequence and len(layer) in (2, 3, 4):
         return [Direction(*layer)]
     raise ValueError(
         f"layers[{index}]: expected Direction(W, R, b) or a pair of them, "

@@ -2,31 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from numpy.typing import ArrayLike, NDArray
 
 from fastrnn import _validate
 from fastrnn.cells import CELLS
-from fastrnn.cells.protocol import gate_names
-from fastrnn.functional.panels import Share, gate_tile, packed, packed_transposed
+from fastrnn.cells.protocol import extra_names, gate_names, normalised, projects
+from fastrnn.functional.panels import (
+    Panels,
+    Share,
+    feature_panels,
+    gate_tile,
+    packed,
+    packed_transposed,
+)
 from fastrnn.functional.products import packed_bias
+from fastrnn.kernels.cpu import buffers
 
 Array = NDArray[Any]
 
 
 class Weights:
-    """A cell with its W, R and b.
+    """A cell with its W, R, b and whatever other weights it has.
+
+    I, H and `features` are the numbers in x, in the states and in h, `widths` those in each of
+    the states: H, but in h where it is projected.
 
     Parameters
     ----------
     cell : str or cell
         A name out of `fastrnn.cells.CELLS`, or an instance of a cell class.
-    W, R, b : arrays
+    W, R, b, extra : arrays, and a mapping of arrays
         As `functional.rnn` takes them.
     is_frozen : bool
-        Keep what is packed: W, R and b do not change any more.
+        Keep what is packed: the weights do not change any more.
     """
 
     def __init__(
@@ -35,6 +46,7 @@ class Weights:
         W: ArrayLike,
         R: ArrayLike | None,
         b: ArrayLike | None,
+        extra: Mapping[str, ArrayLike] | None = None,
         *,
         is_frozen: bool = False,
     ) -> None:
@@ -42,9 +54,12 @@ class Weights:
         kind: Any = type(self.cell)
         inputs, recurrent = (len(gate_names(kind, part)) for part in ("INPUT", "RECURRENT"))
         if recurrent:
-            self.R: Any = _validate.float_array("R", R, ("H", f"{recurrent} * H"))
-            self.H = H = self.R.shape[0]
-            self.R = _validate.float_array("R", self.R, (H, recurrent * H))
+            letter = "S" if projects(kind) else "H"
+            self.R: Any = _validate.float_array("R", R, (letter, f"{recurrent} * H"))
+            self.H = H = self.features = self.R.shape[0]
+            if projects(kind):
+                self.H = H = max(1, self.R.shape[1] // recurrent)
+            self.R = _validate.float_array("R", self.R, (self.features, recurrent * H))
             self.like, self.dtype = "R", self.R.dtype
             self.W = self.same("W", W, ("I", inputs * H))
         else:
@@ -52,13 +67,39 @@ class Weights:
                 raise ValueError(f"R: expected None for this cell, got {_validate.describe(R)}")
             self.R = None
             self.W = _validate.float_array("W", W, ("I", f"{inputs} * H"))
-            self.H = H = self.W.shape[1] // inputs
+            self.H = H = self.features = self.W.shape[1] // inputs
             self.W = _validate.float_array("W", self.W, ("I", inputs * H))
             self.like, self.dtype = "W", self.W.dtype
         self.I = self.W.shape[0]
         self.b = None if b is None else self.same("b", b, (len(gate_names(kind, "BIAS")) * H,))
+        self.widths = (self.features, *(H for _ in kind.STATES[1:]))
+        self.is_normalised = bool(normalised(kind))
+        self.extra = self._checked(extra, inputs, recurrent)
         self.tile = gate_tile(kind, H, self.dtype)
+        self.feature_panels = feature_panels(self.features, self.dtype)
         self._packed: dict[str, Array] | None = {} if is_frozen else None
+
+    def _checked(
+        self, extra: Mapping[str, ArrayLike] | None, inputs: int, recurrent: int
+    ) -> dict[str, Array]:
+        """Return the other weights by name; see `functional.rnn`."""
+        H = self.H
+        shapes = {
+            "P": (H, self.features), "gain_x": (inputs * H,), "gain_h": (recurrent * H,),
+            "gain_c": (H,), "bias_c": (H,),
+        }  # fmt: skip
+        names = extra_names(type(self.cell))
+        given = {} if extra is None else extra
+        if not isinstance(given, Mapping) or not set(given) <= set(names):
+            wanted = f"the names {', '.join(names)}" if names else "None for this cell"
+            got = _validate.describe(given)
+            if isinstance(given, Mapping):
+                got = ", ".join(map(repr, given))[:80]
+            raise ValueError(f"extra: expected {wanted}, got {got}")
+        for name in names:
+            if name not in given:
+                raise ValueError(f'extra["{name}"]: expected {shapes[name]} floats, got nothing')
+        return {name: self.same(f'extra["{name}"]', given[name], shapes[name]) for name in names}
 
     def same(self, name: str, value: Any, shape: tuple[int | str, ...]) -> Array:
         """Return `value` as an array of this shape and the weights' dtype."""
@@ -88,6 +129,34 @@ class Weights:
     def inner_transposed(self) -> Array | None:
         """Return `inner` for products with gradients."""
         return self._part("inner^T", self.tile.inner, packed_transposed)
+
+    def projection(self) -> dict[str, Any]:
+        """Return P in panels and what their size is, as `scan.ProjectedScan` takes them."""
+        P = self._kept("P", lambda: packed(self.extra["P"], self.feature_panels))
+        return {"P": P} | self._panels_of_features()
+
+    def projection_transposed(self) -> dict[str, Any]:
+        """Return P for products with gradients, as `scan.ProjectedBackwardScan` takes it."""
+        P = self._kept("P^T", lambda: packed_transposed(self.extra["P"], self.feature_panels))
+        return {"P_transposed": P} | self._panels_of_features()
+
+    def padded(self, name: str) -> Array:
+        """Return the other weight `name`, a number a hidden unit, with zeros up to whole panels."""
+
+        def make() -> Array:
+            row = buffers.zeros((self.tile.padded,), self.dtype)
+            row[: self.H] = self.extra[name]
+            return row
+
+        return self._kept(name, make)
+
+    def _panels_of_features(self) -> dict[str, int]:
+        panels = self.feature_panels
+        return {"feature_panels": panels.number, "feature_vectors": panels.vectors}
+
+    def gains(self, name: str, panels: Panels) -> Array:
+        """Return the other weight `name`, a number a column, in panels (panels, 1, width)."""
+        return self._kept(name, lambda: packed(self.extra[name][None], panels))
 
     def _part(self, name: str, share: Share, pack: Callable[..., Array]) -> Array | None:
         if share.first == share.last:

@@ -13,7 +13,7 @@ from tolerances import (
 
 from fastrnn import functional, reference
 from fastrnn.cells import CELLS
-from fastrnn.cells.protocol import gate_names
+from fastrnn.cells.protocol import extra_names, gate_names, normalised, projects
 
 OUTPUT = {np.dtype(np.float32): FLOAT32_OUTPUT, np.dtype(np.float64): FLOAT64_OUTPUT}
 GRADIENT = {np.dtype(np.float32): FLOAT32_GRADIENT, np.dtype(np.float64): FLOAT64_GRADIENT}
@@ -29,6 +29,7 @@ class Problem(NamedTuple):
     state: tuple | None
     dy: np.ndarray | None
     dstate: tuple | None
+    extra: tuple  # in the order of the cell's EXTRA
 
 
 class Results(NamedTuple):
@@ -41,6 +42,7 @@ class Results(NamedTuple):
     dR: np.ndarray | None
     db: np.ndarray | None
     dstate: tuple
+    dextra: tuple
 
 
 def random_problem(rng, cell, T, B, I, H, dtype):
@@ -50,34 +52,68 @@ def random_problem(rng, cell, T, B, I, H, dtype):
     inputs, recurrent, biases = (
         len(gate_names(kind, part)) * H for part in ("INPUT", "RECURRENT", "BIAS")
     )
+    S = H
+    if projects(kind):
+        S = H - 1 if H > 1 else 2
+    widths = [S if s == "h" else H for s in states]
 
     def numbers(*shape, scale=1.0):
         return (rng.standard_normal(shape) * scale).astype(dtype)
 
+    x = numbers(T, B, I)
+    if normalised(kind):
+        # The products of a small x, of one feature above all, are normalised to little more than
+        # their signs, and the gradient of x is made of their roundings.
+        x += np.sign(x)
+    sizes = {"P": (H, S), "gain_x": (inputs,), "gain_h": (recurrent,)}
     return Problem(
-        x=numbers(T, B, I),
+        x=x,
         W=numbers(I, inputs, scale=I**-0.5),
-        R=numbers(H, recurrent, scale=H**-0.5) if recurrent else None,
+        R=numbers(S, recurrent, scale=S**-0.5) if recurrent else None,
         b=numbers(biases),
         # The normaliser of an sLSTM divides: near 0 it magnifies every rounding.
-        state=tuple(abs(numbers(B, H)) + 1 if s == "n" else numbers(B, H) for s in states),
-        dy=numbers(T, B, H),
+        state=tuple(
+            abs(numbers(B, width)) + 1 if s == "n" else numbers(B, width)
+            for s, width in zip(states, widths, strict=True)
+        ),
+        dy=numbers(T, B, S),
         # All states but h of an sLSTM depend on its maximum, whose gradient jumps where two
         # numbers are equal but for float32's roundings.
         dstate=tuple(
-            numbers(B, H, scale=float(s == "h" or "m" not in states or dtype == np.float64))
-            for s in states
+            numbers(B, width, scale=float(s == "h" or "m" not in states or dtype == np.float64))
+            for s, width in zip(states, widths, strict=True)
+        ),
+        extra=tuple(
+            numbers(*sizes.get(name, (H,)), scale=H**-0.5 if name == "P" else 1.0)
+            for name in extra_names(kind)
         ),
     )
 
 
+def extra_weights(cell, problem):
+    """The other weights of a problem by name, as `functional.rnn` takes them."""
+    kind = CELLS[cell] if isinstance(cell, str) else type(cell)
+    return dict(zip(extra_names(kind), problem.extra, strict=True))
+
+
+def call(cell, problem, **options):
+    """What `functional.rnn` returns."""
+    x, W, R, b, state, *_ = problem
+    return functional.rnn(cell, x, W, R, b, state, extra=extra_weights(cell, problem), **options)
+
+
+def results_of(y, final, gradients):
+    """Results of the engine, from what came forward and what came back."""
+    d = gradients
+    dextra = () if d.extra is None else tuple(d.extra.values())
+    return Results(y, final, d.x, d.W, d.R, d.b, d.state, dextra)
+
+
 def run(cell, problem, **options):
     """Results of the engine."""
-    x, W, R, b, state, dy, dstate = problem
-    y, final, backward = functional.rnn(cell, x, W, R, b, state, **options)
+    y, final, backward = call(cell, problem, **options)
     y = y.copy()
-    d = backward(dy, dstate)
-    return Results(y, final, d.x, d.W, d.R, d.b, d.state)
+    return results_of(y, final, backward(problem.dy, problem.dstate))
 
 
 def reference_run(cell, problem, lengths=None, reverse=False, **options):
@@ -87,13 +123,18 @@ def reference_run(cell, problem, lengths=None, reverse=False, **options):
 
 def reference_results(cell, problem, lengths, reverse, options, dstates):
     """Results of the reference, the states after all steps, and the norms of the gradients of h."""
-    x, W, R, b, state, dy, dstate = problem
+    x, W, R, b, state, dy, dstate, _ = problem
     T, B, _ = x.shape
     module = reference.CELLS[cell]
     H = W.shape[1] // len(module.INPUT)
-    states = [None] * len(module.STATES)
+    widths = [R.shape[0] if s == "h" and R is not None else H for s in module.STATES]
+    nothing = [None] * len(widths)
     whole = [
-        [np.zeros((B, H)) if s is None else s for s in given or states] for given in (state, dstate)
+        [
+            np.zeros((B, w)) if s is None else s
+            for s, w in zip(given or nothing, widths, strict=True)
+        ]
+        for given in (state, dstate)
     ]
     steps = np.arange(T)[:, None].repeat(B, axis=1)
     if reverse:
@@ -110,13 +151,14 @@ def reference_results(cell, problem, lengths, reverse, options, dstates):
     options = {name: turned(value) for name, value in options.items()}
     y, final, saved = module.forward(
         x[turn], W, R, np.zeros(len(module.BIAS) * H) if b is None else b, tuple(whole[0]), lengths,
-        **options,
+        extra=extra_weights(cell, problem), **options,
     )  # fmt: skip
     cotangents = (np.zeros_like(y) if dy is None else dy[turn], whole[1], turned(dstates))
     gradients = module.backward(saved, *cotangents)
     db = None if b is None else gradients.b
     dx = gradients.x[turn]
-    results = Results(y[turn], final, dx, gradients.W, gradients.R, db, gradients.states)
+    dextra = tuple(gradients.extra.values())
+    results = Results(y[turn], final, dx, gradients.W, gradients.R, db, gradients.states, dextra)
     norms = module.gradient_norms(saved, *cotangents)
     return results, turned(saved.states), norms[turn]
 
@@ -134,6 +176,8 @@ def assert_results_close(actual, desired):
             assert_close(ours, wanted, gradient, name)
     for n, (s, wanted) in enumerate(zip(actual.dstate, desired.dstate, strict=True)):
         assert_close(s, wanted, gradient, f"dstate[{n}]")
+    for n, (d, wanted) in enumerate(zip(actual.dextra, desired.dextra, strict=True)):
+        assert_close(d, wanted, gradient, f"dextra[{n}]")
 
 
 def arrays_of(results):

@@ -4,25 +4,26 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from functional.problems import random_problem
+from functional.problems import call, extra_weights, random_problem
 
 from fastrnn import functional
 
 
 def frozen_problem(rng, cell, sizes, dtype):
     problem = random_problem(rng, cell, *sizes, dtype)
-    return problem, functional.freeze(cell, problem.W, problem.R, problem.b)
+    extra = extra_weights(cell, problem)
+    return problem, functional.freeze(cell, problem.W, problem.R, problem.b, extra=extra)
 
 
 @pytest.mark.parametrize("sizes", [(5, 1, 4, 20), (3, 18, 7, 33), (1, 2, 100, 100)], ids=str)
 def test_frozen_weights_give_the_bits_of_a_run(rng, cell, dtype, sizes):
-    (x, W, R, b, state, _, _), frozen = frozen_problem(rng, cell, sizes, dtype)
+    problem, frozen = frozen_problem(rng, cell, sizes, dtype)
     T, B = sizes[:2]
     lengths, resets = rng.integers(0, T + 1, B), rng.random((T, B)) < 0.3
     for options in ({}, {"lengths": lengths}, {"resets": resets, "reverse": True}):
-        for given in (None, state):
-            y, final, _ = functional.rnn(cell, x, W, R, b, given, training=False, **options)
-            actual, actual_final = frozen(x, given, **options)
+        for given in (None, problem.state):
+            y, final, _ = call(cell, problem._replace(state=given), training=False, **options)
+            actual, actual_final = frozen(problem.x, given, **options)
             for ours, wanted in zip((actual, *actual_final), (y, *final), strict=True):
                 np.testing.assert_array_equal(ours, wanted)
 
@@ -37,7 +38,8 @@ def test_frozen_weights_are_copies(rng):
 
 @pytest.mark.parametrize("sizes", [(7, 1, 4, 20), (6, 5, 7, 33), (4, 40, 3, 16)], ids=str)
 def test_a_stream_gives_a_runs_results_step_by_step_and_in_chunks(rng, cell, dtype, sizes):
-    (x, *_, state, _, _), frozen = frozen_problem(rng, cell, sizes, dtype)
+    problem, frozen = frozen_problem(rng, cell, sizes, dtype)
+    x, state = problem.x, problem.state
     T, B = sizes[:2]
     y, final = frozen(x, state)
     stream = frozen.stream(B)

@@ -5,14 +5,15 @@ import pytest
 from functional.problems import (
     GRADIENT,
     OUTPUT,
-    Results,
     assert_results_close,
     assert_same_bits,
+    call,
     random_problem,
     reference_results,
+    results_of,
     run,
 )
-from structures import STRUCTURES
+from structures import STRUCTURES, WITH_EXTRA
 from tolerances import assert_close
 
 from fastrnn import functional
@@ -22,19 +23,23 @@ from fastrnn.cells import CELLS
 SIZES = [(1, 1, 3, 5), (6, 1, 4, 17), (5, 7, 9, 33), (7, 18, 3, 8)]
 
 
-def random_options(rng, cell, sizes, dtype, names):
+def random_options(rng, cell, problem, names):
     """Values for the options of these names; cells without R have no mask."""
-    T, B, _, H = sizes
+    T, B, S = problem.dy.shape
+    dtype = problem.dy.dtype
     kind = CELLS[cell]
 
     def mask(*shape):
         return ((rng.random(shape) < 0.7) / 0.7).astype(dtype)
 
     # Not every state has a zone.
-    zones = tuple(mask(T, B, H) if s != "c" else None for s in kind.STATES)
+    zones = tuple(
+        mask(T, *state.shape) if s != "c" else None
+        for s, state in zip(kind.STATES, problem.state, strict=True)
+    )
     values = {
-        "mask of each step": ("recurrent_mask", mask(T, B, H)),
-        "mask of all steps": ("recurrent_mask", mask(B, H)),
+        "mask of each step": ("recurrent_mask", mask(T, B, S)),
+        "mask of all steps": ("recurrent_mask", mask(B, S)),
         "zoneout": ("zoneout", zones),
         "resets": ("resets", rng.random((T, B)) < 0.3),
         "truncate": ("truncate", 2),
@@ -49,21 +54,19 @@ def random_options(rng, cell, sizes, dtype, names):
 
 def run_all(cell, problem, options, dstates, *, training=True):
     """Results, all states and norms of the engine."""
-    x, W, R, b, state, dy, dstate = problem
-    y, final, backward = functional.rnn(cell, x, W, R, b, state, **options)
+    y, final, backward = call(cell, problem, **options)
     y = y.copy()
     states = tuple(s.copy() for s in backward.states())
-    d = backward(dy, dstate, dstates=dstates, wants_norms=True)
-    return Results(y, final, d.x, d.W, d.R, d.b, d.state), states, d.norms
+    d = backward(problem.dy, problem.dstate, dstates=dstates, wants_norms=True)
+    return results_of(y, final, d), states, d.norms
 
 
 def assert_matches(rng, cell, sizes, dtype, names):
     problem = random_problem(rng, cell, *sizes, dtype)
-    options = random_options(rng, cell, sizes, dtype, names)
-    T, B, _, H = sizes
+    options = random_options(rng, cell, problem, names)
     dstates = tuple(
-        rng.standard_normal((T, B, H)).astype(dtype) if s not in ("n", "m") else None
-        for s in CELLS[cell].STATES
+        rng.standard_normal((sizes[0], *d.shape)).astype(dtype) if s not in ("n", "m") else None
+        for s, d in zip(CELLS[cell].STATES, problem.dstate, strict=True)
     )
     results, states, norms = run_all(cell, problem, options, dstates)
     lengths, reverse = options.pop("lengths", None), options.pop("reverse", False)
@@ -95,33 +98,31 @@ def test_each_option_matches_reference_for_every_cell(rng, cell, dtype, option):
         assert_matches(rng, cell, sizes, dtype, [option])
 
 
-@pytest.mark.parametrize("cell", STRUCTURES)
+@pytest.mark.parametrize("cell", [*STRUCTURES, *WITH_EXTRA])
 @pytest.mark.parametrize("options", TOGETHER, ids=" and ".join)
 def test_options_together_match_reference(rng, cell, dtype, options):
     for sizes in SIZES:
         assert_matches(rng, cell, sizes, dtype, options)
 
 
-@pytest.mark.parametrize("cell", STRUCTURES)
+@pytest.mark.parametrize("cell", [*STRUCTURES, *WITH_EXTRA])
 @pytest.mark.parametrize("options", [*TOGETHER, ("resets",)], ids=" and ".join)
 def test_inference_gives_the_bits_of_training(rng, cell, options):
     for sizes in SIZES:
-        x, W, R, b, state, _, _ = random_problem(rng, cell, *sizes, np.float32)
-        chosen = random_options(rng, cell, sizes, np.float32, options)
-        y, final, _ = functional.rnn(cell, x, W, R, b, state, **chosen)
-        y_inference, final_inference, _ = functional.rnn(
-            cell, x, W, R, b, state, training=False, **chosen
-        )
+        problem = random_problem(rng, cell, *sizes, np.float32)
+        chosen = random_options(rng, cell, problem, options)
+        y, final, _ = call(cell, problem, **chosen)
+        y_inference, final_inference, _ = call(cell, problem, training=False, **chosen)
         for ours, wanted in zip((y_inference, *final_inference), (y, *final), strict=True):
             np.testing.assert_array_equal(ours, wanted)
 
 
-@pytest.mark.parametrize("cell", STRUCTURES)
+@pytest.mark.parametrize("cell", [*STRUCTURES, *WITH_EXTRA])
 @pytest.mark.parametrize("options", TOGETHER, ids=" and ".join)
 def test_bits_do_not_depend_on_the_number_of_workers(rng, cell, options, many_workers):
     sizes = (6, 11, 5, 70)
     problem = random_problem(rng, cell, *sizes, np.float32)
-    chosen = random_options(rng, cell, sizes, np.float32, options)
+    chosen = random_options(rng, cell, problem, options)
     many_workers(1)
     desired, *_ = run_all(cell, problem, chosen, None)
     for workers in (2, 3, 7):
@@ -130,15 +131,14 @@ def test_bits_do_not_depend_on_the_number_of_workers(rng, cell, options, many_wo
         assert_same_bits(actual, desired)
 
 
-@pytest.mark.parametrize("cell", STRUCTURES)
+@pytest.mark.parametrize("cell", [*STRUCTURES, *WITH_EXTRA])
 @pytest.mark.parametrize("options", [(), *TOGETHER], ids=" and ".join)
 @pytest.mark.parametrize("every", [1, 3, 100])
 def test_recomputed_steps_give_the_same_gradients(rng, cell, options, every):
     for sizes in SIZES:
         problem = random_problem(rng, cell, *sizes, np.float64)
-        chosen = random_options(rng, cell, sizes, np.float64, options)
-        T, B, _, H = sizes
-        dstates = tuple(rng.standard_normal((T, B, H)) for _ in CELLS[cell].STATES)
+        chosen = random_options(rng, cell, problem, options)
+        dstates = tuple(rng.standard_normal((sizes[0], *d.shape)) for d in problem.dstate)
         desired, states, norms = run_all(cell, problem, chosen, dstates)
         again = run_all(cell, problem, {**chosen, "recompute": every}, dstates)
         assert_results_close(again[0], desired)
@@ -170,13 +170,13 @@ def test_recomputing_embedded_input_sums_the_gradient_of_the_table(rng):
     ],
 )
 def test_wrong_options_are_named(rng, option, message):
-    x, W, R, b, state, _, _ = random_problem(rng, "lstm", 2, 3, 4, 5, np.float32)
+    x, W, R, b, state, *_ = random_problem(rng, "lstm", 2, 3, 4, 5, np.float32)
     with pytest.raises(ValueError, match=message):
         functional.rnn("lstm", x, W, R, b, state, **option)
 
 
 def test_a_cell_without_R_takes_none_and_no_mask(rng):
-    x, W, _, b, state, _, _ = random_problem(rng, "indrnn", 2, 3, 4, 5, np.float32)
+    x, W, _, b, state, *_ = random_problem(rng, "indrnn", 2, 3, 4, 5, np.float32)
     with pytest.raises(ValueError, match="^R: expected None for this cell"):
         functional.rnn("indrnn", x, W, np.ones((5, 5), np.float32), b, state)
     with pytest.raises(ValueError, match="^recurrent_mask: expected None for this cell"):

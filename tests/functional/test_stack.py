@@ -3,7 +3,7 @@
 import numeric
 import numpy as np
 import pytest
-from functional.problems import GRADIENT, OUTPUT, random_problem
+from functional.problems import GRADIENT, OUTPUT, extra_weights, random_problem
 from tolerances import FLOAT64_GRADIENT, FLOAT64_OUTPUT, NUMERIC_GRADIENT, assert_close
 
 from fastrnn import functional, reference
@@ -17,9 +17,9 @@ def random_layers(rng, cell, dtype, widths, ways):
     layers, states, features = [], [], I
     for H in widths:
         problems = [random_problem(rng, cell, T, B, features, H, dtype) for _ in range(ways)]
-        layers.append(tuple(Direction(p.W, p.R, p.b) for p in problems))
+        layers.append(tuple(Direction(p.W, p.R, p.b, extra_weights(cell, p)) for p in problems))
         states.append([p.state for p in problems])
-        features = H * ways
+        features = problems[0].dy.shape[-1] * ways
     return layers, states
 
 
@@ -71,7 +71,7 @@ def test_both_outputs_are_returned_unmerged(rng):
     (there, back), _, backward = functional.stack("gru", x, layers, states, merge="none")
     d = backward((np.ones_like(there), None)).layers[0]
     for n, y in enumerate((there, back)):
-        alone, _, _ = functional.rnn("gru", x, *layers[0][n], states[0][n], reverse=n == 1)
+        alone, _, _ = functional.rnn("gru", x, *layers[0][n][:3], states[0][n], reverse=n == 1)
         np.testing.assert_array_equal(y, alone)
     assert d[0].W.any()
     assert not d[1].W.any()
@@ -84,7 +84,8 @@ def test_layers_of_different_widths_match_the_references_one_after_the_other(rng
     module = reference.CELLS[cell]
     desired, saved = x, []
     for (direction,), (state,), (final,) in zip(layers, states, finals, strict=True):
-        desired, desired_final, kept = module.forward(desired, *direction, state)
+        W, R, b, extra = direction
+        desired, desired_final, kept = module.forward(desired, W, R, b, state, extra=extra)
         saved.append(kept)
         for s, wanted in zip(final, desired_final, strict=True):
             assert_close(s, wanted, OUTPUT[dtype], "state")
@@ -96,6 +97,8 @@ def test_layers_of_different_widths_match_the_references_one_after_the_other(rng
         d = module.backward(kept, dx, zeros)
         dx = d.x
         assert_close(ours.W, d.W, GRADIENT[dtype], "dW")
+        for name, wanted in d.extra.items():
+            assert_close(ours.extra[name], wanted, GRADIENT[dtype], name)
     assert_close(gradients.x, dx, GRADIENT[dtype], "dx")
 
 
@@ -106,7 +109,7 @@ def test_torch_agrees_about_two_bidirectional_layers(rng):
     module = torch.nn.LSTM(I, 6, 2, bidirectional=True, dtype=torch.float64)
     with torch.no_grad():
         for n, layer in enumerate(layers):
-            for suffix, (W, R, b) in zip(("", "_reverse"), layer, strict=True):
+            for suffix, (W, R, b, _) in zip(("", "_reverse"), layer, strict=True):
                 getattr(module, f"weight_ih_l{n}{suffix}").copy_(torch.tensor(W.T.copy()))
                 getattr(module, f"weight_hh_l{n}{suffix}").copy_(torch.tensor(R.T.copy()))
                 getattr(module, f"bias_ih_l{n}{suffix}").copy_(torch.tensor(b))

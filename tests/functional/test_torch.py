@@ -55,7 +55,7 @@ def run_both(cell, problems, lengths):
     T = len(x)
     ours = []
     for reverse, problem in enumerate(problems):
-        _, W, R, b, state, dy, dstate = problem
+        _, W, R, b, state, dy, dstate, _ = problem
         # torch's weights seen transposed are in Fortran order.
         W, R = W.T.copy().T, R.T.copy().T
         y, final, backward = functional.rnn(

@@ -19,11 +19,30 @@ all steps together, S states):
     W, R     (P, I or H, gates * U * V)  only the gates that the input or the state reaches
     bias     (P, w)
 
+Two kinds of cells differ: where h is projected, it has S numbers instead of H, and R as many rows
+(`scan.projection`); and cells with layer normalisation have loops of their own
+(`scan.normalised`).
+
 The rows of step t are `rows[t] .. rows[t + 1]`; sequences are in order of falling length, so that
 sequence b is row `rows[t] + b` of every step that it reaches.
 """
 
-from fastrnn.kernels.cpu.scan.backward import BackwardScan, backward
-from fastrnn.kernels.cpu.scan.forward import Scan, forward
+from fastrnn.kernels.cpu.scan.backward import BackwardScan, ProjectedBackwardScan, backward
+from fastrnn.kernels.cpu.scan.forward import ProjectedScan, Scan, forward
+from fastrnn.kernels.cpu.scan.normalised import NormalisedScan
+from fastrnn.kernels.cpu.scan.normalised import forward as normalised_forward
+from fastrnn.kernels.cpu.scan.normalised_backward import NormalisedBackwardScan
+from fastrnn.kernels.cpu.scan.normalised_backward import backward as normalised_backward
 
-__all__ = ["BackwardScan", "Scan", "backward", "forward"]
+__all__ = [
+    "BackwardScan",
+    "NormalisedBackwardScan",
+    "NormalisedScan",
+    "ProjectedBackwardScan",
+    "ProjectedScan",
+    "Scan",
+    "backward",
+    "forward",
+    "normalised_backward",
+    "normalised_forward",
+]

@@ -11,23 +11,22 @@ from fastrnn.cells import protocol
 from fastrnn.cells.protocol import (
     gate_names,
     gates,
-    has_inner,
     inner_gates,
+    is_projected,
+    projects,
     recurrent_gates,
     states,
 )
+from fastrnn.kernels.cpu.scan.projection import keep_dprojected, unproject
 from fastrnn.kernels.cpu.scan.tile import (
-    added,
     as_vectors,
+    extended,
     gate_scratch,
-    load_extra,
     load_gates,
-    load_states,
     meet_others,
-    scaled,
     slices_of,
-    subtracted,
 )
+from fastrnn.kernels.cpu.scan.units import backward_row, gate_place
 from fastrnn.kernels.cpu.task import Floats, Ints, task
 from fastrnn.simd.memory import (
     broadcast,
@@ -44,7 +43,6 @@ from fastrnn.simd.memory import (
     tile_vectors,
 )
 from fastrnn.simd.microkernel import Left, multiply
-from fastrnn.simd.vector import lane_sum
 
 
 class BackwardScan(NamedTuple):
@@ -53,6 +51,7 @@ class BackwardScan(NamedTuple):
     T: int
     B: int
     H: int
+    features: int
     units: int
     panels: int
     N: int
@@ -68,89 +67,34 @@ class BackwardScan(NamedTuple):
     mask: Floats
     mask_step: Ints
     mask_row: int
-    masked: Floats
     zone: Floats
     raw: Floats
     dy: Floats  # sequence b of step t at dy + dy_step[t] + b * dy_row, or None
     dy_step: Ints  # (T,)
     dy_row: int
-    dextra_steps: (
-        Floats  # (S - 1, N, P * U * V) gradients of the other states of all steps, or None
-    )
+    dextra_steps: Floats  # (S - 1, N, P * U * V) gradients of extra of all steps, or None
     truncate: int  # no gradient flows from step t + 1 to t where truncate divides t + 1; 0: never
     begin: Ints  # (B,) what to add to t for it, or None
     squares: Floats  # (H / V rounded up, N), written: sums of squares of dh; or None
     gates: Floats  # in: what forward saved; out: gradients of the pre-activations
-    dh: Floats  # (B, P * U * V) in: gradient of the last h; out: of the initial h
+    dh: Floats  # (B, features up to whole vectors) in: gradient of the last h; out: of the initial
     dextra: Floats  # (S - 1, B, P * U * V) likewise
 
 
-@pointwise
-def gate_place(cell, s, row, unit):  # type: ignore[no-untyped-def]
-    """Where gate 0 of one vector of units is, in one row of `gates`."""
-    lane = lanes(s.h)
-    panel = unit if s.units == 1 else unit // s.units
-    width = gates(cell) * s.units * lane
-    return s.gates + (panel * s.N + row) * width + (unit - panel * s.units) * lane
-
-
-@pointwise
-def states_at(cell, s, place, column, there):  # type: ignore[no-untyped-def]
-    """One vector of all states, of row `place` of the histories."""
-    padded = s.panels * s.units * lanes(s.h)
-    h = load_edge(s.h + place * s.h_row + column, there)
-    extra = s.extra + place * padded + column
-    return (h,) + load_extra(extra, (s.B + s.N) * padded, cell)  # noqa: RUF005
-
-
-@pointwise
-def backward_row(cell, s, t, unit, b, dh):  # type: ignore[no-untyped-def]
-    """Undo the formula for one vector of units of one row: sequence b of step t.
-
-    dh    gradient that arrives from step t + 1, or from outside where b ends at t
-    Writes the row's gates, dh and dextra.
-    """
-    lane = lanes(s.h)
-    stride = s.units * lane
-    padded = s.panels * stride
-    column = unit * lane
-    there = s.H - column
-    row = s.rows[t] + b
-    if is_given(s.dy):
-        # dh arrives twice: from y[t] and from step t + 1 through R
-        dh = dh + load_edge(s.dy + s.dy_step[t] + b * s.dy_row + column, there)
-    if is_given(s.squares):
-        s.squares[unit * s.N + row] = lane_sum(dh * dh)
-    state_before = states_at(cell, s, (s.B + s.rows[t - 1] if t > 0 else 0) + b, column, there)
-    state_after = states_at(cell, s, s.B + row, column, there)
-    place = b * padded + column
-    dextra = load_extra(s.dextra + place, s.B * padded, cell)
-    if is_given(s.dextra_steps):
-        from_outside = s.dextra_steps + row * padded + column
-        dextra = added(dextra, load_extra(from_outside, s.N * padded, cell))
-    dnew = dstate = (dh,) + dextra  # noqa: RUF005
-    if is_given(s.zone):
-        zone = load_states(s.zone + row * padded + column, s.N * padded, cell)
-        state_after = load_states(s.raw + row * padded + column, s.N * padded, cell)
-        dnew = scaled(dstate, zone)
-    source = gate_place(cell, s, row, unit)
-    saved = load_gates(source, stride, cell)
-    da, dbefore = protocol.backward(cell, saved, state_before, state_after, dnew)
-    dbefore = as_vectors(s.dh, dbefore)
-    if is_given(s.zone):
-        dbefore = added(dbefore, subtracted(dstate, dnew))
-    store_tuple(source, stride, as_vectors(s.dh, da))
-    if there < lane:
-        # Beyond H an infinite input or state has left NaN, 0 * inf, for products to spread.
-        for g in range(gates(cell)):
-            store(source + g * stride, load_first(source + g * stride, there))
-    store(s.dh + place, dbefore[0])
-    store_tuple(s.dextra + place, s.B * padded, dbefore[1:])
+#: With what `scan.projection` needs besides.
+ProjectedBackwardScan = extended(
+    BackwardScan,
+    "ProjectedBackwardScan",
+    {
+        "feature_panels": int, "feature_vectors": int, "zone_h": Floats,
+        "P_transposed": Floats, "dprojected": Floats,
+    },
+)  # fmt: skip
 
 
 @pointwise
 def prefetch_tile(cell, s, t, low, high, b, rows):  # type: ignore[no-untyped-def]
-    """Ask for what `backward_row` reads of the last level cache, ahead of a tile's product."""
+    """Ask for what the formula reads of the last level cache, ahead of a tile's product."""
     lane = lanes(s.h)
     padded = s.panels * s.units * lane
     before = s.B + s.rows[t - 1] if t > 0 else 0
@@ -173,79 +117,106 @@ def carried_back(cell, s, t, low, high, b, rows, scratch, zeros):  # type: ignor
     """
     lane = lanes(s.h)
     width = gates(cell) * s.units * lane
-    padded = s.panels * s.units * lane
+    dh_row = (s.features + lane - 1) // lane * lane
     first, last = recurrent_gates(cell)
     size = (high - low) * lane
-    carried = s.dh + b * padded + low * lane
+    carried = s.dh + b * dh_row + low * lane
     if last == first:
         for r in range(rows):
             for i in range(0, size, lane):
-                store(scratch + r * size + i, load(carried + r * padded + i))
+                store(scratch + r * size + i, load(carried + r * dh_row + i))
         return
     depth = (last - first) * s.units * lane
     weights = s.R_transposed + low * lane * s.panels * depth
     start = s.gates + (s.rows[t + 1] + b) * width + first * s.units * lane
     a = Left(start, width, 1, depth, s.panels, s.N * width)
     if not is_given(s.mask):
-        multiply(rows, high - low, a, weights, size, carried, padded, scratch, size)
+        multiply(rows, high - low, a, weights, size, carried, dh_row, scratch, size)
         return
     multiply(rows, high - low, a, weights, size, zeros, 0, scratch, size)
     for r in range(rows):
         mask = s.mask + s.mask_step[t + 1] + (b + r) * s.mask_row
         for i in range(0, size, lane):
             column = low * lane + i
-            factor = load_edge(mask + column, s.H - column)
+            factor = load_edge(mask + column, s.features - column)
             place = scratch + r * size + i
-            store(place, load(carried + r * padded + i) + load(place) * factor)
+            store(place, load(carried + r * dh_row + i) + load(place) * factor)
 
 
-def operand_backward(
-    cell: Any, s: Any, t: Any, low: Any, high: Any, b: Any, rows: Any, scratch: Any, zeros: Any
+def second_stage(
+    cell: Any,
+    s: Any,
+    t: Any,
+    begin: Any,
+    count: Any,
+    share: Any,
+    team: Any,
+    scratch: Any,
+    zeros: Any,
 ) -> Any:
-    """Undo the cell's own operand, if any, at step t: finish da, add to dh (in kernels)."""
-    raise TypeError("operand_backward() exists in compiled kernels only")
+    """Do what takes the first results of the whole step, if anything (in kernels).
+
+    For inner gates: undo the cell's own operand, finish da and add to dh.  For a projected h:
+    undo the projection, and the formula.
+
+    share    the slice of the batch
+    team     (member, members) who work on it
+    """
+    raise TypeError("second_stage() exists in compiled kernels only")
 
 
-@overload(operand_backward, jit_options=POINTWISE)
-def _overload_operand_backward(cell, s, t, low, high, b, rows, scratch, zeros):  # type: ignore[no-untyped-def]
+@overload(second_stage, jit_options=POINTWISE)
+def _overload_second_stage(cell, s, t, begin, count, share, team, scratch, zeros):  # type: ignore[no-untyped-def]
     if gate_names(cell.instance_class, "INNER"):
         return _operand_backward
-    return lambda cell, s, t, low, high, b, rows, scratch, zeros: None
+    if projects(cell.instance_class):
+        return unproject
+    return lambda cell, s, t, begin, count, share, team, scratch, zeros: None
 
 
-def _operand_backward(cell, s, t, low, high, b, rows, scratch, zeros):  # type: ignore[no-untyped-def]
+def _operand_backward(cell, s, t, begin, count, share, team, scratch, zeros):  # type: ignore[no-untyped-def]
     lane = lanes(s.h)
     stride = s.units * lane
     width = gates(cell) * stride
-    padded = s.panels * stride
     first, last = inner_gates(cell)
-    size = (high - low) * lane
     depth = (last - first) * stride
-    weights = s.inner_transposed + low * lane * s.panels * depth
-    a = Left(
-        s.gates + (s.rows[t] + b) * width + first * stride, width, 1, depth, s.panels, s.N * width
-    )
-    multiply(rows, high - low, a, weights, size, zeros, 0, scratch, size)
     before = s.B + s.rows[t - 1] if t > 0 else 0
-    for r in range(b, b + rows):
-        for unit in range(low, high):
-            column = unit * lane
-            there = s.H - column
-            doperand = load(scratch + (r - b) * size + (unit - low) * lane)
-            h = load_edge(s.h + (before + r) * s.h_row + column, there)
-            factor = broadcast(s.dh, 1.0)
-            if is_given(s.mask):
-                factor = load_edge(s.mask + s.mask_step[t] + r * s.mask_row + column, there)
-            place = gate_place(cell, s, s.rows[t] + r, unit)
-            da = load_gates(place, stride, cell)
-            da, dh = protocol.operand_backward(cell, da, h * factor, doperand)
-            store_tuple(place, stride, as_vectors(s.dh, da))
-            if there < lane:
-                for g in range(gates(cell)):
-                    store(place + g * stride, load_first(place + g * stride, there))
-            carried = s.dh + r * padded + column
-            (dh,) = as_vectors(s.dh, (dh,))
-            store(carried, load(carried) + dh * factor)
+    vectors = (s.H + lane - 1) // lane
+    groups = (vectors + tile_vectors(s.h) - 1) // tile_vectors(s.h)
+    tiles = (count + tile_rows(s.h) - 1) // tile_rows(s.h)
+    member, members = team
+    for group in range(groups * member // members, groups * (member + 1) // members):
+        low = vectors * group // groups
+        high = vectors * (group + 1) // groups
+        size = (high - low) * lane
+        weights = s.inner_transposed + low * lane * s.panels * depth
+        for q in range(tiles):
+            b = begin + count * q // tiles
+            rows = begin + count * (q + 1) // tiles - b
+            start = s.gates + (s.rows[t] + b) * width + first * stride
+            a = Left(start, width, 1, depth, s.panels, s.N * width)
+            multiply(rows, high - low, a, weights, size, zeros, 0, scratch, size)
+            for r in range(b, b + rows):
+                for unit in range(low, high):
+                    column = unit * lane
+                    there = s.H - column
+                    doperand = load(scratch + (r - b) * size + (unit - low) * lane)
+                    h = load_edge(s.h + (before + r) * s.h_row + column, there)
+                    factor = broadcast(s.dh, 1.0)
+                    if is_given(s.mask):
+                        mask = s.mask + s.mask_step[t] + r * s.mask_row
+                        factor = load_edge(mask + column, there)
+                    place = gate_place(cell, s, s.rows[t] + r, unit)
+                    da = load_gates(place, stride, cell)
+                    da, dh = protocol.operand_backward(cell, da, h * factor, doperand)
+                    store_tuple(place, stride, as_vectors(s.dh, da))
+                    if there < lane:
+                        for g in range(gates(cell)):
+                            store(place + g * stride, load_first(place + g * stride, there))
+                    carried = s.dh + (r * vectors + unit) * lane
+                    (dh,) = as_vectors(s.dh, (dh,))
+                    store(carried, load(carried) + dh * factor)
+    meet_others(s, share, member, members)
 
 
 @part
@@ -261,15 +232,16 @@ def truncate(cell, args, t, low, high, b, rows, scratch):  # type: ignore[no-unt
         if (before + t + 1) % s.truncate == 0:
             for i in range(0, size, lane):
                 store(scratch + r * size + i, zero)
-                for n in range(states(cell) - 1):
-                    store(s.dextra + (n * s.B + b + r) * padded + low * lane + i, zero)
+                if not is_projected(cell):
+                    for n in range(states(cell) - 1):
+                        store(s.dextra + (n * s.B + b + r) * padded + low * lane + i, zero)
 
 
 @task
 def backward(cell, args, worker, workers):  # type: ignore[no-untyped-def]
     """Walk `forward` backwards.
 
-    args    BackwardScan; writes gates, dh, dextra and squares
+    args    BackwardScan; writes gates, dh, dextra, squares and dprojected
 
     Per step first what flows back through R, dh = da[t + 1] @ R^T, a few vectors of units at a
     time, then the formula on those units.  Sequences that end at this step take dh from outside.
@@ -277,12 +249,12 @@ def backward(cell, args, worker, workers):  # type: ignore[no-untyped-def]
     cell = cell[0]
     s = args[0]
     lane = lanes(s.h)
-    padded = s.panels * s.units * lane
     scratch = gate_scratch(cell, s.h)
     zeros = tile_scratch(s.h)
     for v in range(0, tile_vectors(s.h) * lane, lane):
         store(zeros + v, broadcast(zeros, 0.0))
-    vectors = (s.H + lane - 1) // lane
+    vectors = (s.features + lane - 1) // lane
+    dh_row = vectors * lane
     groups = (vectors + tile_vectors(s.h) - 1) // tile_vectors(s.h)
     low_slice, high_slice, member, members = slices_of(s, worker, workers)
     low_group = groups * member // members
@@ -312,23 +284,20 @@ def backward(cell, args, worker, workers):  # type: ignore[no-untyped-def]
                     for r in range(rows):
                         for unit in range(low, high):
                             dh = load(scratch + r * size + (unit - low) * lane)
-                            if t >= 0:
-                                backward_row(cell, s, t, unit, b + r, dh)
+                            if t < 0:
+                                store(s.dh + (b + r) * dh_row + unit * lane, dh)
+                            elif is_projected(cell):
+                                keep_dprojected(cell, s, t, unit, b + r, dh)
                             else:
-                                store(s.dh + (b + r) * padded + unit * lane, dh)
+                                backward_row(cell, s, t, unit, b + r, dh)
                 if t >= 0:
                     for b in range(begin + going_on, begin + count):
                         for unit in range(low, high):
-                            dh = load(s.dh + b * padded + unit * lane)
-                            backward_row(cell, s, t, unit, b, dh)
+                            dh = load(s.dh + b * dh_row + unit * lane)
+                            if is_projected(cell):
+                                keep_dprojected(cell, s, t, unit, b, dh)
+                            else:
+                                backward_row(cell, s, t, unit, b, dh)
             meet_others(s, share, member, members)
-            if t >= 0 and has_inner(cell):
-                tiles = (count + tile_rows(s.h) - 1) // tile_rows(s.h)
-                for group in range(low_group, high_group):
-                    low = vectors * group // groups
-                    high = vectors * (group + 1) // groups
-                    for q in range(tiles):
-                        b = begin + count * q // tiles
-                        rows = begin + count * (q + 1) // tiles - b
-                        operand_backward(cell, s, t, low, high, b, rows, scratch, zeros)
-                meet_others(s, share, member, members)
+            if t >= 0:
+                second_stage(cell, s, t, begin, count, share, (member, members), scratch, zeros)

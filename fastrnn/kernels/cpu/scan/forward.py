@@ -11,15 +11,18 @@ from fastrnn.cells import protocol
 from fastrnn.cells.protocol import (
     gate_names,
     gates,
-    has_inner,
     inner_gates,
     input_gates,
+    is_projected,
+    projects,
     recurrent_gates,
 )
+from fastrnn.kernels.cpu.scan.projection import project
 from fastrnn.kernels.cpu.scan.tile import (
     add_product,
     added,
     as_vectors,
+    extended,
     gate_scratch,
     load_extra,
     load_gates,
@@ -52,6 +55,7 @@ class Scan(NamedTuple):
     B: int
     I: int
     H: int
+    features: int  # numbers in h: S if it is projected, else H
     units: int  # U
     panels: int
     N: int
@@ -74,7 +78,7 @@ class Scan(NamedTuple):
     extra: Floats
     gates: Floats
     gates_rows: int  # N, or B where only the latest step's are kept
-    operand: Floats  # (N or B, H) what `inner` multiplies
+    operand: Floats  # (N or B, H) what `inner`, or a projection, multiplies
     mask: Floats  # factors of h before R: sequence b of step t at mask_step[t] + b * mask_row
     mask_step: Ints
     mask_row: int
@@ -82,6 +86,14 @@ class Scan(NamedTuple):
     zone: Floats  # (S, N, P * U * V) how much of the new states to take, or None
     raw: Floats  # (S, N, P * U * V) the new states themselves where there is a zone
     saving: int  # 0: keep no gates and only the latest extra states
+
+
+#: With what `scan.projection` needs besides.
+ProjectedScan = extended(
+    Scan,
+    "ProjectedScan",
+    {"feature_panels": int, "feature_vectors": int, "zone_h": Floats, "P": Floats},
+)
 
 
 @pointwise
@@ -122,16 +134,19 @@ def first_row(s, t, count):  # type: ignore[no-untyped-def]
 
 
 @part
-def apply_mask(args, t, h_before, begin, count, low, high):  # type: ignore[no-untyped-def]
-    """Write h times the mask, for sequences from `begin` on and panels low..high."""
+def apply_mask(args, t, h_before, begin, count, member, members):  # type: ignore[no-untyped-def]
+    """Write h times the mask, for sequences from `begin` on and an even share of the features."""
     s = args[0]
     lane = lanes(s.h)
     start = s.rows[t] if s.saving else 0
+    vectors = (s.features + lane - 1) // lane
     for b in range(begin, begin + count):
-        for column in range(low * s.units * lane, min(high * s.units * lane, s.H), lane):
-            factor = load_edge(s.mask + s.mask_step[t] + b * s.mask_row + column, s.H - column)
-            h = load_edge(h_before + b * s.h_row + column, s.H - column)
-            store_edge(s.masked + (start + b) * s.H + column, h * factor, s.H - column)
+        for v in range(vectors * member // members, vectors * (member + 1) // members):
+            column = v * lane
+            there = s.features - column
+            factor = load_edge(s.mask + s.mask_step[t] + b * s.mask_row + column, there)
+            h = load_edge(h_before + b * s.h_row + column, there)
+            store_edge(s.masked + (start + b) * s.features + column, h * factor, there)
 
 
 def _operand_tile(cell, s, t, panel, b, rows, scratch, h, h_row):  # type: ignore[no-untyped-def]
@@ -165,6 +180,7 @@ def _formula_tile(cell, s, t, panel, b, rows, scratch, h, h_row):  # type: ignor
     after = s.B + s.rows[t]
     extra_before = before if s.saving else 0
     extra_after = after if s.saving else 0
+    operand_row = s.rows[t] if s.saving else 0
     state_stride = (s.B + s.N if s.saving else s.B) * padded
     for r in range(rows):
         row = panel * s.N + s.rows[t] + b + r
@@ -177,7 +193,9 @@ def _formula_tile(cell, s, t, panel, b, rows, scratch, h, h_row):  # type: ignor
                         place = s.gates + row * width + u * lane + g * stride
                         store(place, broadcast(place, 0.0))
                 continue
-            h_before = load_edge(s.h + (before + b + r) * s.h_row + column, there)
+            h_before = broadcast(s.h, 0.0)
+            if not is_projected(cell):
+                h_before = load_edge(s.h + (before + b + r) * s.h_row + column, there)
             source = s.extra + (extra_before + b + r) * padded + column
             state = (h_before,) + load_extra(source, state_stride, cell)  # noqa: RUF005
             pre = load_gates(scratch + r * width + u * lane, stride, cell)
@@ -188,7 +206,10 @@ def _formula_tile(cell, s, t, panel, b, rows, scratch, h, h_row):  # type: ignor
                 store_tuple(s.raw + place, s.N * padded, new)
                 zone = load_states(s.zone + place, s.N * padded, cell)
                 new = added(state, scaled(zone, subtracted(new, state)))
-            store_edge(s.h + (after + b + r) * s.h_row + column, new[0], there)
+            target = s.h + (after + b + r) * s.h_row + column
+            if is_projected(cell):
+                target = s.operand + (operand_row + b + r) * s.H + column
+            store_edge(target, new[0], there)
             target = s.extra + (extra_after + b + r) * padded + column
             store_tuple(target, state_stride, new[1:])
             if s.saving:
@@ -212,28 +233,38 @@ def _overload_finish_tile(cell, s, t, panel, b, rows, scratch, h, h_row):  # typ
     return _formula_tile
 
 
-def inner_panels(
-    cell: Any, s: Any, t: Any, low: Any, high: Any, begin: Any, count: Any, scratch: Any
+def second_stage(
+    cell: Any, s: Any, t: Any, begin: Any, count: Any, share: Any, team: Any, scratch: Any
 ) -> Any:
-    """Add the product of the cell's own operand to its gates, if any, and run the formula."""
-    raise TypeError("inner_panels() exists in compiled kernels only")
+    """Do what takes the first results of the whole step, if anything (in kernels).
+
+    For inner gates: the product with their operand, and the formula.  For a projected h: the
+    projection.
+
+    share    the slice of the batch
+    team     (member, members) who work on it
+    """
+    raise TypeError("second_stage() exists in compiled kernels only")
 
 
-@overload(inner_panels, jit_options=POINTWISE)
-def _overload_inner_panels(cell, s, t, low, high, begin, count, scratch):  # type: ignore[no-untyped-def]
+@overload(second_stage, jit_options=POINTWISE)
+def _overload_second_stage(cell, s, t, begin, count, share, team, scratch):  # type: ignore[no-untyped-def]
     if gate_names(cell.instance_class, "INNER"):
         return _inner_panels
-    return lambda cell, s, t, low, high, begin, count, scratch: None
+    if projects(cell.instance_class):
+        return project
+    return lambda cell, s, t, begin, count, share, team, scratch: None
 
 
-def _inner_panels(cell, s, t, low, high, begin, count, scratch):  # type: ignore[no-untyped-def]
+def _inner_panels(cell, s, t, begin, count, share, team, scratch):  # type: ignore[no-untyped-def]
+    member, members = team
     lane = lanes(s.h)
     width = gates(cell) * s.units * lane
     first, last = inner_gates(cell)
     first, last = first * s.units, last * s.units
     tiles = (count + tile_rows(s.h) - 1) // tile_rows(s.h)
     start = s.rows[t] if s.saving else 0
-    for panel in range(low, high):
+    for panel in range(s.panels * member // members, s.panels * (member + 1) // members):
         weights = s.inner + panel * s.H * (last - first) * lane
         for q in range(tiles):
             b = begin + count * q // tiles
@@ -244,6 +275,7 @@ def _inner_panels(cell, s, t, low, high, begin, count, scratch):  # type: ignore
             a = Left(s.operand + (start + b) * s.H, s.H, 1, s.H, 1, 0)
             add_product(rows, first, last, a, weights, scratch, width, scratch, width)
             formula_tile(cell, s, t, panel, b, rows, scratch, s.h, 0)
+    meet_others(s, share, member, members)
 
 
 @pointwise
@@ -301,12 +333,13 @@ def forward(cell, args, worker, workers):  # type: ignore[no-untyped-def]
             before = s.B + s.rows[t - 1] if t > 0 else 0
             h, h_row = s.h + before * s.h_row, s.h_row
             if is_given(s.mask):
-                apply_mask(args, t, h, begin, count, low, high)
+                apply_mask(args, t, h, begin, count, member, members)
                 meet_others(s, share, member, members)
-                h, h_row = s.masked + (s.rows[t] if s.saving else 0) * s.H, s.H
+                h_row = s.features
+                h = s.masked + (s.rows[t] if s.saving else 0) * h_row
             tiles = (count + tile_rows(s.h) - 1) // tile_rows(s.h)
             for panel in range(low, high):
-                weights = s.R + panel * s.H * (last - first) * lane
+                weights = s.R + panel * s.features * (last - first) * lane
                 for q in range(tiles):
                     b = begin + count * q // tiles
                     rows = begin + count * (q + 1) // tiles - b
@@ -315,10 +348,8 @@ def forward(cell, args, worker, workers):  # type: ignore[no-untyped-def]
                         prefetch_input(s, t, b + rows, begin + count)
                     input_tile(cell, s, t, panel, b, rows, scratch)
                     if last > first:
-                        a = Left(h + b * h_row, h_row, 1, s.H, 1, 0)
+                        a = Left(h + b * h_row, h_row, 1, s.features, 1, 0)
                         add_product(rows, first, last, a, weights, scratch, width, scratch, width)
                     finish_tile(cell, s, t, panel, b, rows, scratch, h + b * h_row, h_row)
             meet_others(s, share, member, members)
-            if has_inner(cell):
-                inner_panels(cell, s, t, low, high, begin, count, scratch)
-                meet_others(s, share, member, members)
+            second_stage(cell, s, t, begin, count, share, (member, members), scratch)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections import namedtuple
+from typing import Any, get_type_hints
 
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
 from fastrnn._jit import pointwise
+from fastrnn.cells.protocol import gate_range
 from fastrnn.kernels.cpu.atomics import meet
 from fastrnn.simd.memory import (
     lanes,
@@ -19,6 +21,18 @@ from fastrnn.simd.memory import (
 from fastrnn.simd.microkernel import multiply
 from fastrnn.simd.target import tile
 from fastrnn.simd.vector import Vector, native, splat
+
+
+def extended(arguments: Any, name: str, more: dict[str, Any]) -> Any:
+    """Return a NamedTuple class `name`: the fields of another one of the same module, and more.
+
+    Each field of its arguments costs a kernel time to compile, whether or not it is looked at.
+    """
+    hints = get_type_hints(arguments) | more
+    make: Any = namedtuple
+    kind = make(name, hints)
+    kind.__annotations__, kind.__module__ = hints, arguments.__module__
+    return kind
 
 
 @intrinsic
@@ -51,6 +65,22 @@ def load_states(context, p, stride, cell):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
+def load_input(context, p, stride, cell):  # type: ignore[no-untyped-def]
+    """Vectors of the gates that W feeds, `stride` numbers apart, at pointer `p`."""
+    first, last = gate_range(cell.instance_class, "INPUT")
+    result, generate = loading(p, last - first)
+    return result(p, types.intp, cell), generate
+
+
+@intrinsic
+def load_recurrent(context, p, stride, cell):  # type: ignore[no-untyped-def]
+    """Vectors of the gates that R feeds, `stride` numbers apart, at pointer `p`."""
+    first, last = gate_range(cell.instance_class, "RECURRENT")
+    result, generate = loading(p, last - first)
+    return result(p, types.intp, cell), generate
+
+
+@intrinsic
 def as_vectors(context, p, values):  # type: ignore[no-untyped-def]
     """Tuple of vectors and scalars as vectors of what pointer `p` holds."""
     vector = native(p.dtype)
@@ -69,13 +99,16 @@ def as_vectors(context, p, values):  # type: ignore[no-untyped-def]
 
 
 def _by_element(instruction: str) -> Any:
-    """Return the typing function of an intrinsic on the vectors of two tuples."""
+    """Return the typing function of an intrinsic on the vectors of two tuples, or one vector."""
 
     def typing(context: Any, values: Any, others: Any) -> Any:
         def generate(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
+            left, right = args
             vectors = [
                 getattr(builder, instruction)(
-                    *(builder.extract_value(arg, n) for arg in args), flags=("contract",)
+                    builder.extract_value(left, n),
+                    right if isinstance(others, Vector) else builder.extract_value(right, n),
+                    flags=("contract",),
                 )
                 for n in range(len(values))
             ]
@@ -88,20 +121,63 @@ def _by_element(instruction: str) -> Any:
 
 @intrinsic
 def scaled(context, values, others):  # type: ignore[no-untyped-def]
-    """Multiply the vectors of two tuples."""
+    """Multiply the vectors of a tuple by those of another, or by one vector."""
     return _by_element("fmul")(context, values, others)
 
 
 @intrinsic
 def added(context, values, others):  # type: ignore[no-untyped-def]
-    """Add the vectors of two tuples."""
+    """Add to the vectors of a tuple those of another, or one vector."""
     return _by_element("fadd")(context, values, others)
 
 
 @intrinsic
 def subtracted(context, values, others):  # type: ignore[no-untyped-def]
-    """Subtract the vectors of two tuples."""
+    """Subtract from the vectors of a tuple those of another, or one vector."""
     return _by_element("fsub")(context, values, others)
+
+
+@intrinsic
+def summed(context, values):  # type: ignore[no-untyped-def]
+    """Add all vectors of a tuple."""
+
+    def generate(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
+        total = builder.extract_value(args[0], 0)
+        for n in range(1, len(values)):
+            total = builder.fadd(total, builder.extract_value(args[0], n), flags=("contract",))
+        return total
+
+    return values.dtype(values), generate
+
+
+def _added_to_part(name: str) -> Any:
+    """Return the typing function of an intrinsic that adds vectors to those of some gates."""
+
+    def typing(context: Any, a: Any, parts: Any, cell: Any) -> Any:
+        first, last = gate_range(cell.instance_class, name)
+
+        def generate(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
+            vectors = [builder.extract_value(args[0], n) for n in range(len(a))]
+            for n in range(first, last):
+                more = builder.extract_value(args[1], n - first)
+                vectors[n] = builder.fadd(vectors[n], more, flags=("contract",))
+            return context.make_tuple(builder, a, vectors)
+
+        return a(a, parts, cell), generate
+
+    return typing
+
+
+@intrinsic
+def with_input(context, a, parts, cell):  # type: ignore[no-untyped-def]
+    """Add the parts of the gates that W feeds to all pre-activations."""
+    return _added_to_part("INPUT")(context, a, parts, cell)
+
+
+@intrinsic
+def with_recurrent(context, a, parts, cell):  # type: ignore[no-untyped-def]
+    """Add the parts of the gates that R feeds to all pre-activations."""
+    return _added_to_part("RECURRENT")(context, a, parts, cell)
 
 
 @pointwise
