@@ -9,8 +9,8 @@ from fastrnn.functional.dropout import dropout
 from fastrnn.functional.embedding import embedding, used_rows
 from fastrnn.functional.frozen import freeze
 from fastrnn.functional.linear import linear
+from fastrnn.functional.options import Embedded
 from fastrnn.functional.rnn import rnn
-from fastrnn.functional.run import Embedded
 from fastrnn.functional.stack import Direction, stack
 
 __all__ = [

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from fastrnn import _validate
 from fastrnn.functional.normalised import run_of
-from fastrnn.functional.run import Embedded, Gradients, Options, Run
+from fastrnn.functional.options import Embedded, Options
+from fastrnn.functional.run import Gradients, Run
 from fastrnn.functional.weights import Weights
 from fastrnn.kernels.cpu import buffers
 

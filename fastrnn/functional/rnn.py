@@ -8,8 +8,9 @@ from typing import Any
 from numpy.typing import ArrayLike, NDArray
 
 from fastrnn.functional.normalised import run_of
+from fastrnn.functional.options import Embedded, Options
 from fastrnn.functional.recompute import ChunkedRun, Sequences
-from fastrnn.functional.run import Embedded, Gradients, Options, Run
+from fastrnn.functional.run import Gradients, Run
 from fastrnn.functional.weights import Weights
 
 Array = NDArray[Any]

@@ -6,30 +6,20 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from fastrnn import _validate
 from fastrnn.cells.protocol import projects
 from fastrnn.functional import steps as time_steps
 from fastrnn.functional.embedding import embedding
+from fastrnn.functional.options import Embedded, Options
 from fastrnn.functional.panels import Share, unpack_into, unpacked
-from fastrnn.functional.products import input_gradient, project, weight_gradient
+from fastrnn.functional.products import input_gradient, projection, weight_gradient
 from fastrnn.functional.weights import Weights
 from fastrnn.kernels.cpu import buffers, gemm, plan, scan, schedule, table
 
 Array = NDArray[Any]
 States = tuple[Array | None, ...]
-
-
-class Embedded(NamedTuple):
-    """Input looked up in a table: x[t, b] = table[ids[t, b]].
-
-    ids    (T, B) integers in 0..vocabulary-1
-    table  (vocabulary, I) float32 or float64
-    """
-
-    ids: ArrayLike
-    table: ArrayLike
 
 
 class Gradients(NamedTuple):
@@ -65,15 +55,6 @@ class Cotangents(NamedTuple):
     squares: Array | None
     dh: Array
     dextra: Array
-
-
-class Options(NamedTuple):
-    """What else `rnn` is told; see there."""
-
-    recurrent_mask: ArrayLike | None = None
-    zoneout: tuple[ArrayLike | None, ...] | None = None
-    truncate: int = 0
-    steps_before: NDArray[np.int64] | None = None  # of each sequence, that truncation counts too
 
 
 class Run:
@@ -131,7 +112,7 @@ class Run:
 
     def read_state(self, state: Any) -> None:
         """Check the initial states."""
-        self.state = self._states("state", state, (self.sequences,))
+        self.state = self.checked_states("state", state, (self.sequences,))
 
     def read_options(self, options: Options) -> None:
         """Check masks, zoneout and truncation."""
@@ -146,7 +127,7 @@ class Run:
             mask = np.broadcast_to(mask, (self.T, B, features))
             self.mask = time_steps.view(mask, self.steps, self.reverse)
         if options.zoneout is not None:
-            shares = self._states("zoneout", options.zoneout, (self.T, B))
+            shares = self.checked_states("zoneout", options.zoneout, (self.T, B))
             if projects(type(self.cell)):
                 if shares[0] is not None:
                     self.zone_h = self._of_steps(shares[0])
@@ -172,13 +153,13 @@ class Run:
         T, B = self.T, self.sequences
         if dy is not None:
             dy = self.weights.same("dy", dy, (T, B, self.weights.features))
-        of_end = self._states("dstate", dstate, (B,))
-        of_steps = self._states("dstates", dstates, (T, B))
+        of_end = self.checked_states("dstate", dstate, (B,))
+        of_steps = self.checked_states("dstates", dstates, (T, B))
         if of_steps[0] is not None:
             dy = of_steps[0] if dy is None else dy + of_steps[0]
         return dy, of_end, of_steps[1:]
 
-    def _states(self, name: str, values: Any, rows: tuple[int, ...]) -> States:
+    def checked_states(self, name: str, values: Any, rows: tuple[int, ...]) -> States:
         """Check one array (*rows, width) for each state; None for what is not given."""
         names = self.cell.STATES
         if values is None:
@@ -209,33 +190,46 @@ class Run:
 
     def forward(self) -> tuple[Array, tuple[Array, ...]]:
         """Run all steps; return y and the final states."""
+        self.allocate()
+        for target, state in zip(self.initial, self.state, strict=True):
+            self.steps.put_initial(state, target)
+        self._walk()
+        y = time_steps.unview(self.h[self.steps.B :], self.steps, self.reverse, self.T)
+        y.flags.writeable = not self.training
+        histories = zip((self.h, *self.extra), self.weights.widths, strict=True)
+        return y, tuple(self.steps.take_final(s, width) for s, width in histories)
+
+    def allocate(self) -> None:
+        """Make room for what the time loop writes, and plan it."""
         B, N, weights = self.steps.B, self.steps.N, self.weights
         self.h = buffers.empty((B + N, weights.features), self.dtype)
         kept = B + N if self.training else B
         self.extra = buffers.empty((self.S - 1, kept, self.tile.padded), self.dtype)
-        for target, state in zip((self.h[:B], *self.extra[:, :B]), self.state, strict=True):
-            self.steps.put_initial(state, target)
+        self.initial = (self.h[:B], *self.extra[:, :B])
         if self.mask is not None:
             shape = (N if self.training else B, weights.features)
             self.masked = buffers.empty(shape, self.dtype)
         if self.zone is not None:
             self.raw = buffers.empty(self.zone.shape, self.dtype)
         self.plan = self._plan()
-        self._walk()
-        y = time_steps.unview(self.h[B:], self.steps, self.reverse, self.T)
-        y.flags.writeable = not self.training
-        histories = zip((self.h, *self.extra), weights.widths, strict=True)
-        return y, tuple(self.steps.take_final(s, width) for s, width in histories)
 
     def _walk(self) -> None:
         """Run the time loop."""
+        before, loop = self.calls()
+        if before is not None:
+            arguments, workers = before
+            gemm.project(None, arguments, workers)
+        self._run(scan.forward, loop)
+
+    def calls(self) -> tuple[tuple[gemm.Projection, int] | None, Any]:
+        """Return the product before the time loop, or None, and the loop's arguments."""
         B, N = self.steps.B, self.steps.N
         weights, tile, training = self.weights, self.tile, self.training
         H, panels = weights.H, tile.all
         is_looked_up = self.ids is not None
         is_hoisted = not is_looked_up and self.plan.is_hoisted
         inner = weights.inner()
-        looked_up = x = W = bias = None
+        before = looked_up = x = W = bias = None
         gates_rows = N if training or is_hoisted else B
         if training or is_hoisted or inner is not None:
             self.gates = buffers.empty((panels.number, gates_rows, panels.width), self.dtype)
@@ -244,7 +238,9 @@ class Run:
             if is_looked_up:
                 shape = (panels.number, len(self.E), panels.width)
                 products = looked_up = buffers.empty(shape, self.dtype)
-            project(self.x_rows, weights.input(), weights.bias(), panels, tile.input, products)
+            before = projection(
+                self.x_rows, weights.input(), weights.bias(), panels, tile.input, products
+            )
         else:
             x, W, bias = self.x, weights.input(), weights.bias()
         kept_rows = (N if training else B, H)
@@ -259,9 +255,8 @@ class Run:
         }  # fmt: skip
         if projects(type(self.cell)):
             arguments |= weights.projection() | {"zone_h": self.zone_h}
-            self._run(scan.forward, scan.ProjectedScan(**arguments))
-        else:
-            self._run(scan.forward, scan.Scan(**arguments))
+            return before, scan.ProjectedScan(**arguments)
+        return before, scan.Scan(**arguments)
 
     def _common(self) -> dict[str, Any]:
         """Return the arguments that all time loops take, forwards and backwards."""

@@ -10,8 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastrnn import _validate
 from fastrnn.functional.dropout import dropout
+from fastrnn.functional.options import Embedded
 from fastrnn.functional.rnn import rnn
-from fastrnn.functional.run import Embedded
 
 Array = NDArray[Any]
 

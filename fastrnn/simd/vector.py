@@ -57,6 +57,12 @@ def splat(builder: ir.IRBuilder, scalar: ir.Value, vector: ir.VectorType) -> ir.
     )
 
 
+def opaque(builder: ir.IRBuilder, integer: ir.Value) -> ir.Value:
+    """Return `integer` unchanged, in a way that the optimizer cannot see through."""
+    kind = ir.FunctionType(integer.type, [integer.type])
+    return builder.asm(kind, "", "=r,0", [integer], False)
+
+
 def call(builder: ir.IRBuilder, name: str, result: ir.Type, arguments: list[ir.Value]) -> ir.Value:
     """Call LLVM's intrinsic `name` overloaded for the type of `result`."""
     suffix = ""

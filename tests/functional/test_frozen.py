@@ -1,11 +1,15 @@
 """Frozen weights and streams give the bits of whole runs, step by step and chunk by chunk."""
 
+import copy
+import pickle
 import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 from functional.problems import call, extra_weights, random_problem
 
+import fastrnn
 from fastrnn import functional
 
 
@@ -52,6 +56,47 @@ def test_a_stream_gives_a_runs_results_step_by_step_and_in_chunks(rng, cell, dty
     np.testing.assert_allclose(np.stack(steps), y, rtol=tolerance, atol=tolerance)
     for ours, wanted in zip(stream.state, final, strict=True):
         np.testing.assert_allclose(ours, wanted, rtol=20 * tolerance, atol=20 * tolerance)
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_results_are_the_callers_own(rng, cell, reverse):
+    problem, frozen = frozen_problem(rng, cell, (4, 2, 5, 17), np.float32)
+    xs = [problem.x, 2 * problem.x, problem.x.swapaxes(0, 1).copy().swapaxes(0, 1)]
+    states = [None, problem.state, None, problem.state]
+    results = [frozen(x, state, reverse=reverse) for state in states for x in xs]
+    calls = [(x, state) for state in states for x in xs]
+    for (x, state), (y, final) in zip(calls, results, strict=True):
+        wanted, wanted_final, _ = call(
+            cell, problem._replace(x=x, state=state), training=False, reverse=reverse
+        )
+        for ours, theirs in zip((y, *final), (wanted, *wanted_final), strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+
+
+def test_frozen_weights_serve_many_threads_and_thread_counts(rng):
+    problem, frozen = frozen_problem(rng, "lstm", (20, 3, 8, 64), np.float32)
+    xs = [(1 + n) * problem.x for n in range(4)]
+    wanted = [frozen(x)[0] for x in xs]
+
+    def many(n):
+        return all(np.array_equal(frozen(xs[n])[0], wanted[n]) for _ in range(50))
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(many, range(4)))
+    before = fastrnn.get_num_threads()
+    try:
+        for threads in (1, 3):
+            fastrnn.set_num_threads(threads)
+            np.testing.assert_array_equal(frozen(xs[1])[0], wanted[1])
+    finally:
+        fastrnn.set_num_threads(before)
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda f: pickle.loads(pickle.dumps(f))])
+def test_frozen_weights_can_be_copied(rng, copied):
+    problem, frozen = frozen_problem(rng, "gru", (3, 2, 4, 5), np.float32)
+    wanted = frozen(problem.x)[0]
+    np.testing.assert_array_equal(copied(frozen)(problem.x)[0], wanted)
 
 
 def test_some_streams_start_anew_and_the_others_go_on(rng):

@@ -17,7 +17,8 @@ from numpy.typing import DTypeLike, NDArray
 _ALIGNMENT = 64
 _KEPT_BYTES = 1 << 30
 
-_free: defaultdict[int, list[NDArray[np.uint8]]] = defaultdict(list)
+# Memory that nobody uses, by size, each with the place of its first aligned byte.
+_free: defaultdict[int, list[tuple[_Memory, int]]] = defaultdict(list)
 _kept = 0
 _lock = threading.RLock()
 
@@ -32,49 +33,59 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
 
 
-class _Block:
-    """Memory that returns to the pool when the last array on it is gone."""
+class _Memory(np.ndarray[Any, Any]):
+    """Bytes that are handed out again and again."""
 
-    def __init__(self, size: int, shape: tuple[int, ...], typestr: str) -> None:
-        global _kept
-        memory = None
-        with _lock:
-            if _free[size]:
-                memory = _free[size].pop()
-                _kept -= size
-        self._memory = np.empty(size + _ALIGNMENT, np.uint8) if memory is None else memory
-        self._size = size
-        address = self._memory.__array_interface__["data"][0]
-        self.__array_interface__: dict[str, Any] = {
-            "data": (address + -address % _ALIGNMENT, False),
-            "shape": shape,
-            "typestr": typestr,
-            "version": 3,
-        }
+
+class _Block(np.ndarray[Any, Any]):
+    """Some memory in use; it returns to the pool when the last array on it is gone.
+
+    NumPy lets a view of a view refer to the array that owns the memory, but looks for that no
+    further than its own type goes: a block stays the base of what is made of it.
+    """
+
+    start: int
 
     def __del__(self) -> None:
         global _kept
         if _lock is None:  # the interpreter is shutting down
             return
+        size = self.size
         with _lock:
-            if _kept + self._size <= _KEPT_BYTES:
-                _free[self._size].append(self._memory)
-                _kept += self._size
+            if _kept + size <= _KEPT_BYTES:
+                memory: Any = self.base
+                _free[size].append((memory, self.start))
+                _kept += size
 
 
 def empty(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
     """Return an array of arbitrary content, 64-byte aligned."""
+    global _kept
     dtype = np.dtype(dtype)
     size = dtype.itemsize
     for length in shape:
         size *= length
-    return np.asarray(_Block(_size_class(size), shape, dtype.str))
+    size = _size_class(size)
+    with _lock:
+        unused = _free[size]
+        memory, start = unused.pop() if unused else (None, 0)
+        if memory is not None:
+            _kept -= size
+    if memory is None:
+        memory = _Memory((size + _ALIGNMENT,), np.uint8)
+        start = -memory.ctypes.data % _ALIGNMENT
+    block = _Block((size,), np.uint8, memory, start)
+    block.start = start
+    array: NDArray[Any] = np.ndarray(shape, dtype, block)
+    return array
 
 
 def _size_class(size: int) -> int:
     """Return the bytes to allocate: few different sizes, at most an eighth more than asked."""
-    step = max(_ALIGNMENT, 1 << max(0, size.bit_length() - 4))
-    return max(step, -(-size // step) * step)
+    if size <= 1024:
+        return max(size + _ALIGNMENT - 1, _ALIGNMENT) & -_ALIGNMENT
+    step = 1 << (size.bit_length() - 4)
+    return (size + step - 1) & -step
 
 
 def zeros(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:

@@ -102,7 +102,7 @@ class Plan(NamedTuple):
 
 @lru_cache(maxsize=1024)
 def _plan(loop: Loop, threads: int, processors: int) -> Plan:
-    is_hoisted = schedule.is_hoisted(loop.B, loop.I, loop.H, loop.gates, loop.itemsize)
+    is_hoisted = schedule.is_hoisted(loop.T, loop.B, loop.I, loop.H, loop.gates, loop.itemsize)
     features = loop.H if is_hoisted else loop.H + loop.I
     work = loop.N * loop.gates * loop.H * features
     worth = max(1, min(threads, work // schedule.MULTIPLY_ADDS_PER_WORKER))

@@ -34,9 +34,10 @@ def workers_for(multiply_adds: int, parts: int) -> int:
     return max(1, min(get_num_threads(), parts, multiply_adds // MULTIPLY_ADDS_PER_WORKER))
 
 
-def is_hoisted(B: int, I: int, H: int, gates: int, itemsize: int) -> bool:
+def is_hoisted(T: int, B: int, I: int, H: int, gates: int, itemsize: int) -> bool:
     """Return whether x @ W is made for all steps before the time loop, not within it."""
-    return B < _FEWEST_FUSED_ROWS or gates * H * (I + H) * itemsize > _CACHED_WEIGHT_BYTES
+    is_large = gates * H * (I + H) * itemsize > _CACHED_WEIGHT_BYTES
+    return T > 1 and (B < _FEWEST_FUSED_ROWS or is_large)
 
 
 def units_per_panel(gates: int, vectors: int, widest: int) -> int:

@@ -55,7 +55,7 @@ class NoCell(NamedTuple):
     """The cell of tasks that have no formula to choose."""
 
 
-_NO_CELL = NoCell()
+_NO_FORMULA = ((NoCell,), b"")
 
 
 class Task:
@@ -99,18 +99,15 @@ class Task:
 
     def pack(self, cell: Any, args: Any) -> tuple[int, bytes, bytes]:
         """Return the kernel's machine address, the cell's constants and the arguments."""
-        if cell is None:
-            cell = _NO_CELL
         arguments: Any = type(args)
         layout = _layout(arguments)
         packed, dtype = layout.pack(args)
-        kinds, numbers = _classes(cell), _constants(cell)
+        kinds, constants = _NO_FORMULA if cell is None else _formula(cell)
         key = (kinds, layout, dtype)
         address = self._addresses.get(key)
         if address is None:
             microkernel.load(_NUMBA_FLOATS[dtype])
             address = self._addresses[key] = self._compile(kinds, layout.numba_type(dtype))
-        constants = struct.pack(f"{len(numbers)}d", *numbers)
         return address, constants, packed
 
     def _compile(self, kinds: Any, args_type: types.Type) -> int:
@@ -126,6 +123,23 @@ class Task:
         body = kernel(self._body.py_func, is_cached=False)
         self._uncached.append(body)
         return machine_address(body, signature)
+
+
+# Cells that have been seen lately, by their identity: equal tuples may be of different classes.
+_formulas: dict[int, tuple[Any, tuple[Any, bytes]]] = {}
+
+
+def _formula(cell: Any) -> tuple[Any, bytes]:
+    """Return the classes of a cell and its constants in memory."""
+    known = _formulas.get(id(cell))
+    if known is not None and known[0] is cell:
+        return known[1]
+    numbers = _constants(cell)
+    formula = _classes(cell), struct.pack(f"{len(numbers)}d", *numbers)
+    if len(_formulas) >= 64:
+        _formulas.clear()
+    _formulas[id(cell)] = cell, formula
+    return formula
 
 
 def _classes(cell: Any) -> Any:
@@ -190,6 +204,13 @@ class Prepared:
         """Run the kernel as `Task.team` would."""
         pool.team(self._address, self._constants, self._memory, self._threads)
 
+    def point(self, field: str, array: NDArray[Any]) -> None:
+        """Let a field point to an array for the runs to come.
+
+        It must be of the field's dtype, and the caller keeps it alive for as long as that.
+        """
+        self._words[self._places[field][0]] = _address(array)
+
     def set(self, field: str, value: Any) -> None:
         """Change an argument for the runs to come.
 
@@ -241,8 +262,9 @@ class _Layout:
             if array is None:
                 values[place] = 0
                 continue
-            values[place] = _address(array)
-            if is_float:
+            is_plain = type(array) is _ndarray  # as in `_address`, at half its price
+            values[place] = _word_at(id(array) + _DATA).value if is_plain else _address(array)
+            if is_float and array.dtype is not dtype:
                 if dtype is None:
                     dtype = array.dtype
                 elif array.dtype != dtype:
@@ -270,6 +292,7 @@ _layout = cache(_Layout)
 # with.  `__array_interface__` takes 0.9 us to say it, most of a call of a small task.
 _DATA = object.__basicsize__
 _word_at = ctypes.c_ssize_t.from_address
+_ndarray = np.ndarray
 
 
 def _address(array: Any) -> int:

@@ -49,7 +49,8 @@ def test_one_thread_is_one_worker(monkeypatch):
     ],
 )
 def test_input_product_is_hoisted_for_few_rows_and_large_weights(B, H, itemsize, is_hoisted):
-    assert schedule.is_hoisted(B, H, H, 4, itemsize) == is_hoisted
+    assert schedule.is_hoisted(2, B, H, H, 4, itemsize) == is_hoisted
+    assert not schedule.is_hoisted(1, B, H, H, 4, itemsize)
 
 
 @pytest.mark.parametrize("panels", [1, 8, 41, 1000])

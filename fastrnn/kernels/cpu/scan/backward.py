@@ -25,6 +25,7 @@ from fastrnn.kernels.cpu.scan.tile import (
     load_gates,
     meet_others,
     slices_of,
+    to_and_fro,
 )
 from fastrnn.kernels.cpu.scan.units import backward_row, gate_place
 from fastrnn.kernels.cpu.task import Floats, Ints, task
@@ -269,7 +270,8 @@ def backward(cell, args, worker, workers):  # type: ignore[no-untyped-def]
             if t + 1 < s.T:
                 going_on = max(0, min(end, s.rows[t + 2] - s.rows[t + 1]) - begin)
             tiles = (going_on + tile_rows(s.h) - 1) // tile_rows(s.h)
-            for group in range(low_group, high_group):
+            for place in range(low_group, high_group):
+                group = to_and_fro(place, low_group, high_group, t)
                 low = vectors * group // groups
                 high = vectors * (group + 1) // groups
                 size = (high - low) * lane

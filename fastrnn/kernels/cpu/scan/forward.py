@@ -31,6 +31,7 @@ from fastrnn.kernels.cpu.scan.tile import (
     scaled,
     slices_of,
     subtracted,
+    to_and_fro,
 )
 from fastrnn.kernels.cpu.task import Floats, Ids, Ints, task
 from fastrnn.simd.memory import (
@@ -311,7 +312,8 @@ def forward(cell, args, worker, workers):  # type: ignore[no-untyped-def]
     args    Scan; writes h[B:], extra and, if saving, gates, masked, operand and raw
 
     Time is outermost, then panels, then tiles of rows: a panel's weights are read once a step and
-    used for all rows of the worker.
+    used for all rows of the worker.  Panels run to and fro: a step begins with the weights that the
+    step before ended with, and finds them in a nearer cache.
     """
     cell = cell[0]
     s = args[0]
@@ -338,13 +340,14 @@ def forward(cell, args, worker, workers):  # type: ignore[no-untyped-def]
                 h_row = s.features
                 h = s.masked + (s.rows[t] if s.saving else 0) * h_row
             tiles = (count + tile_rows(s.h) - 1) // tile_rows(s.h)
-            for panel in range(low, high):
+            for place in range(low, high):
+                panel = to_and_fro(place, low, high, t)
                 weights = s.R + panel * s.features * (last - first) * lane
                 for q in range(tiles):
                     b = begin + count * q // tiles
                     rows = begin + count * (q + 1) // tiles - b
                     prefetch_tile(cell, s, t, panel, b, rows)
-                    if panel == low and is_given(s.x):
+                    if place == low and is_given(s.x):
                         prefetch_input(s, t, b + rows, begin + count)
                     input_tile(cell, s, t, panel, b, rows, scratch)
                     if last > first:

@@ -196,6 +196,12 @@ def add_product(rows, first, last, a, panel, c0, c0_row, scratch, width):  # typ
 
 
 @pointwise
+def to_and_fro(place, low, high, t):  # type: ignore[no-untyped-def]
+    """Return which of the parts low..high is the one at `place` in step t: they turn at each."""
+    return place if t % 2 == 0 else low + high - 1 - place
+
+
+@pointwise
 def slices_of(s, worker, workers):  # type: ignore[no-untyped-def]
     """Return the slices of the batch that a worker works on, and its place among their workers.
 
