@@ -12,16 +12,12 @@ from fastrnn import _validate
 from fastrnn.cells.protocol import projects
 from fastrnn.functional.normalised import run_of
 from fastrnn.functional.options import Embedded, Options
-from fastrnn.functional.ready import Ready
+from fastrnn.functional.replay import Replays
 from fastrnn.functional.steps import even_steps, splits
 from fastrnn.functional.weights import Weights
 from fastrnn.kernels.cpu import buffers, plan, scan
-from fastrnn.kernels.cpu.threads import get_num_threads
 
 Array = NDArray[Any]
-
-#: Kinds of input for which small runs are kept prepared.
-_MOST_KINDS = 32
 
 
 def freeze(
@@ -83,14 +79,13 @@ class Frozen:
         )
         for pack in (weights.input, weights.bias, weights.recurrent, weights.inner):
             pack()
-        # Those that no call is using now, for each kind of input.
-        self._ready: dict[Any, list[Ready]] = {}
+        self._replays = Replays()
 
     def __getstate__(self) -> Any:
         return self._weights
 
     def __setstate__(self, state: Any) -> None:
-        self._weights, self._ready = state, {}
+        self._weights, self._replays = state, Replays()
 
     def __call__(
         self,
@@ -110,35 +105,17 @@ class Frozen:
         state : tuple of (B, H) arrays
             The states after each sequence's last step.
         """
-        if lengths is None and resets is None and type(x) is np.ndarray:
-            ready = self._ready_for(x, reverse)
-            if ready is not None:
-                result = ready(x, state)
-                ready.unused.append(ready)
-                return result
+        kind = None
+        if lengths is None and resets is None:
+            kind, replay = self._replays.find("frozen", x, (), reverse, False)
+            if replay is not None:
+                return replay.forward(x, (), state)
         run = run_of(self._weights, False)
         run.read_input(x, lengths, resets, reverse)
         run.read_state(state)
         run.read_options(Options())
-        return run.forward()
-
-    def _ready_for(self, x: Array, reverse: bool) -> Ready | None:
-        """Return what runs arrays like x, to be put back, or None where nothing is prepared."""
-        weights = self._weights
-        if x.dtype is not weights.dtype or not x.flags.aligned:
-            return None
-        kind = x.shape, x.strides, bool(reverse), get_num_threads()
-        unused = self._ready.get(kind)
-        if unused:
-            return unused.pop()
-        x = weights.same("x", x, ("T", "B", weights.I))
-        if x.strides[2] != x.itemsize or not Ready.is_worthwhile(weights, x):
-            return None
-        if unused is None:
-            if len(self._ready) >= _MOST_KINDS:
-                self._ready.clear()
-            self._ready[kind] = []
-        return Ready(weights, x, reverse, self._ready[kind])
+        y, final, _ = self._replays.forward(kind, run, x)
+        return y, final
 
     def stream(self, B: int = 1) -> Stream:
         """Return `B` independent streams, from zero states."""

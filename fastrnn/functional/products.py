@@ -18,12 +18,10 @@ from fastrnn.kernels.cpu import buffers, gemm, schedule
 Array = NDArray[Any]
 
 
-def projection(
-    x: gemm.Rows, W: Array, bias: Array, panels: Panels, share: Share, out: Array
-) -> tuple[gemm.Projection, int]:
-    """Return what `gemm.project` needs to write x @ W + b, and on how many workers.
+def project(x: gemm.Rows, W: Array, bias: Array, panels: Panels, share: Share, out: Array) -> None:
+    """Write x @ W + b.
 
-    x (N, M), W (P, M, width of the share) and bias (P, 1, width) in panels; written is out
+    x (N, M), W (P, M, width of the share) and bias (P, 1, width) in panels; writes out
     (P, N, width)
     """
     N = out.shape[1]
@@ -31,13 +29,7 @@ def projection(
         *x, panels.number, panels.vectors, share.first, share.last, schedule.PROJECT_ROWS,
         W, bias, out,
     )  # fmt: skip
-    return arguments, schedule.workers_for(N * W.size, N)
-
-
-def project(x: gemm.Rows, W: Array, bias: Array, panels: Panels, share: Share, out: Array) -> None:
-    """Write x @ W + b; see `projection`."""
-    arguments, workers = projection(x, W, bias, panels, share, out)
-    gemm.project(None, arguments, workers)
+    gemm.project(None, arguments, schedule.workers_for(N * W.size, N))
 
 
 def packed_bias(b: Array | None, panels: Panels, dtype: np.dtype[Any]) -> Array:

@@ -10,11 +10,15 @@ from numpy.typing import ArrayLike, NDArray
 from fastrnn.functional.normalised import run_of
 from fastrnn.functional.options import Embedded, Options
 from fastrnn.functional.recompute import ChunkedRun, Sequences
+from fastrnn.functional.replay import Replay, Replays
 from fastrnn.functional.run import Gradients, Run
 from fastrnn.functional.weights import Weights
 
 Array = NDArray[Any]
 Backward = Callable[..., Gradients]
+
+
+_replays = Replays()
 
 
 def rnn(
@@ -113,6 +117,12 @@ def rnn(
     >>> backward(np.ones_like(y)).W.shape
     (4, 20)
     """
+    has_plain_steps = lengths is None and resets is None and recompute is None and not truncate
+    kind = None
+    if has_plain_steps and extra is None and recurrent_mask is None and zoneout is None:
+        kind, replay = _replays.find(cell, x, (W, R, b), reverse, training)
+        if replay is not None:
+            return *replay.forward(x, (W, R, b), state), _backward_once(replay, wants_dx)
     weights = Weights(cell, W, R, b, extra)
     options = Options(recurrent_mask, zoneout, truncate)
     if recompute is not None and training:
@@ -124,11 +134,11 @@ def rnn(
     run.read_input(x, lengths, resets, reverse)
     run.read_state(state)
     run.read_options(options)
-    y, final = run.forward()
-    return y, final, _backward_once(run, wants_dx)
+    y, final, made = _replays.forward(kind, run, x)
+    return y, final, _backward_once(made, wants_dx)
 
 
-def _backward_once(run: Run | ChunkedRun, wants_dx: bool) -> Backward:
+def _backward_once(run: Run | Replay | ChunkedRun, wants_dx: bool) -> Backward:
     is_spent = False
 
     def backward(

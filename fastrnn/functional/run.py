@@ -14,7 +14,7 @@ from fastrnn.functional import steps as time_steps
 from fastrnn.functional.embedding import embedding
 from fastrnn.functional.options import Embedded, Options
 from fastrnn.functional.panels import Share, unpack_into, unpacked
-from fastrnn.functional.products import input_gradient, projection, weight_gradient
+from fastrnn.functional.products import input_gradient, project, weight_gradient
 from fastrnn.functional.weights import Weights
 from fastrnn.kernels.cpu import buffers, gemm, plan, scan, schedule, table
 
@@ -103,12 +103,16 @@ class Run:
         if lengths is not None or resets is not None:
             self.steps = time_steps.packed_steps(lengths, reverse, resets)
         if self.ids is None:
-            self.x = time_steps.view(x, self.steps, reverse)
-            self.x_rows = self.x.rows(self.steps)
+            self.place_input(x)
         else:
             by_step = time_steps.view(self.ids[:, :, None], self.steps, reverse).array
             self.ids = np.ascontiguousarray(by_step).reshape(-1)
             self.x_rows = time_steps.all_rows(self.E, self.E.shape[0], weights.I)
+
+    def place_input(self, x: Array) -> None:
+        """Put x (T, B, I) into the order of the steps."""
+        self.x = time_steps.view(x, self.steps, self.reverse)
+        self.x_rows = self.x.rows(self.steps)
 
     def read_state(self, state: Any) -> None:
         """Check the initial states."""
@@ -190,46 +194,42 @@ class Run:
 
     def forward(self) -> tuple[Array, tuple[Array, ...]]:
         """Run all steps; return y and the final states."""
-        self.allocate()
-        for target, state in zip(self.initial, self.state, strict=True):
-            self.steps.put_initial(state, target)
-        self._walk()
-        y = time_steps.unview(self.h[self.steps.B :], self.steps, self.reverse, self.T)
-        y.flags.writeable = not self.training
-        histories = zip((self.h, *self.extra), self.weights.widths, strict=True)
-        return y, tuple(self.steps.take_final(s, width) for s, width in histories)
-
-    def allocate(self) -> None:
-        """Make room for what the time loop writes, and plan it."""
         B, N, weights = self.steps.B, self.steps.N, self.weights
         self.h = buffers.empty((B + N, weights.features), self.dtype)
         kept = B + N if self.training else B
         self.extra = buffers.empty((self.S - 1, kept, self.tile.padded), self.dtype)
-        self.initial = (self.h[:B], *self.extra[:, :B])
+        self.put_initial(self.state)
         if self.mask is not None:
             shape = (N if self.training else B, weights.features)
             self.masked = buffers.empty(shape, self.dtype)
         if self.zone is not None:
             self.raw = buffers.empty(self.zone.shape, self.dtype)
         self.plan = self._plan()
+        self._walk()
+        return self.results()
+
+    def put_initial(self, state: States) -> None:
+        """Write the initial states where the time loop looks for them."""
+        B = self.steps.B
+        for target, value in zip((self.h[:B], *self.extra[:, :B]), state, strict=True):
+            self.steps.put_initial(value, target)
+
+    def results(self) -> tuple[Array, tuple[Array, ...]]:
+        """Return what `forward` does, once the time loop has run."""
+        y = time_steps.unview(self.h[self.steps.B :], self.steps, self.reverse, self.T)
+        y.flags.writeable = not self.training
+        histories = zip((self.h, *self.extra), self.weights.widths, strict=True)
+        return y, tuple(self.steps.take_final(s, width) for s, width in histories)
 
     def _walk(self) -> None:
         """Run the time loop."""
-        before, loop = self.calls()
-        if before is not None:
-            arguments, workers = before
-            gemm.project(None, arguments, workers)
-        self._run(scan.forward, loop)
-
-    def calls(self) -> tuple[tuple[gemm.Projection, int] | None, Any]:
-        """Return the product before the time loop, or None, and the loop's arguments."""
         B, N = self.steps.B, self.steps.N
         weights, tile, training = self.weights, self.tile, self.training
         H, panels = weights.H, tile.all
         is_looked_up = self.ids is not None
         is_hoisted = not is_looked_up and self.plan.is_hoisted
         inner = weights.inner()
-        before = looked_up = x = W = bias = None
+        looked_up = x = W = bias = None
         gates_rows = N if training or is_hoisted else B
         if training or is_hoisted or inner is not None:
             self.gates = buffers.empty((panels.number, gates_rows, panels.width), self.dtype)
@@ -238,9 +238,7 @@ class Run:
             if is_looked_up:
                 shape = (panels.number, len(self.E), panels.width)
                 products = looked_up = buffers.empty(shape, self.dtype)
-            before = projection(
-                self.x_rows, weights.input(), weights.bias(), panels, tile.input, products
-            )
+            project(self.x_rows, weights.input(), weights.bias(), panels, tile.input, products)
         else:
             x, W, bias = self.x, weights.input(), weights.bias()
         kept_rows = (N if training else B, H)
@@ -255,8 +253,9 @@ class Run:
         }  # fmt: skip
         if projects(type(self.cell)):
             arguments |= weights.projection() | {"zone_h": self.zone_h}
-            return before, scan.ProjectedScan(**arguments)
-        return before, scan.Scan(**arguments)
+            self._run(scan.forward, scan.ProjectedScan(**arguments))
+        else:
+            self._run(scan.forward, scan.Scan(**arguments))
 
     def _common(self) -> dict[str, Any]:
         """Return the arguments that all time loops take, forwards and backwards."""
@@ -313,10 +312,19 @@ class Run:
             squares = cotangents.squares.sum(axis=0, dtype=np.float64)
             by_row = np.sqrt(squares).astype(self.dtype)
             norms = time_steps.unview(by_row[:, None], self.steps, self.reverse, self.T)[..., 0]
-        initial = zip((cotangents.dh, *cotangents.dextra), self.weights.widths, strict=True)
-        state = tuple(self.steps.take_initial(d, width) for d, width in initial)
+        state = self.take_initial(cotangents.dh, cotangents.dextra)
         dR, extra = self._recurrent_gradient(), self._extra_gradients()
         return Gradients(dx, dW, dR, db, state, norms, extra)
+
+    def put_final(self, dstate: States, dh: Array, dextra: Array) -> None:
+        """Write the gradients of the final states where a walk backwards looks for them."""
+        for target, d in zip((dh, *dextra), dstate, strict=True):
+            self.steps.put_final(d, target)
+
+    def take_initial(self, dh: Array, dextra: Array) -> tuple[Array, ...]:
+        """Return the gradients of the initial states that a walk backwards has left."""
+        initial = zip((dh, *dextra), self.weights.widths, strict=True)
+        return tuple(self.steps.take_initial(d, width) for d, width in initial)
 
     def _cotangents(
         self, dy: Array | None, dstate: States, dextra: States, wants_norms: bool
@@ -333,8 +341,7 @@ class Run:
             squares = buffers.empty((vectors, N), self.dtype)
         dh = buffers.empty((B, vectors * lanes), self.dtype)
         dlast = buffers.empty((self.S - 1, B, self.tile.padded), self.dtype)
-        for target, d in zip((dh, *dlast), dstate, strict=True):
-            self.steps.put_final(d, target)
+        self.put_final(dstate, dh, dlast)
         return Cotangents(dy_view, of_steps, squares, dh, dlast)
 
     def _common_back(self, cotangents: Cotangents) -> dict[str, Any]:

@@ -77,7 +77,8 @@ class Weights:
         self.extra = self._checked(extra, inputs, recurrent)
         self.tile = gate_tile(kind, H, self.dtype)
         self.feature_panels = feature_panels(self.features, self.dtype)
-        self._packed: dict[str, Array] | None = {} if is_frozen else None
+        self.is_frozen = is_frozen
+        self._packed: dict[str, Array] = {}
 
     def _checked(
         self, extra: Mapping[str, ArrayLike] | None, inputs: int, recurrent: int
@@ -164,7 +165,7 @@ class Weights:
         return self._kept(name, lambda: pack(self.R, share.panels))
 
     def _kept(self, name: str, make: Callable[[], Array]) -> Array:
-        if self._packed is None:
+        if not self.is_frozen:
             return make()
         if name not in self._packed:
             self._packed[name] = make()

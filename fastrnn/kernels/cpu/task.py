@@ -19,7 +19,9 @@ from __future__ import annotations
 
 import ctypes
 import struct
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple, NewType, get_type_hints
 
@@ -80,8 +82,12 @@ class Task:
         workers : int
             At least 1.  What a worker does depends on its number only, never on its thread.
         """
+        threads = min(workers, usable_processors())
         address, constants, packed = self.pack(cell, args)
-        pool.run(address, constants, packed, workers, min(workers, usable_processors()))
+        if _recorder.calls is not None:
+            call = Call(self, args, address, constants, packed, workers, threads, False)
+            _recorder.calls.append(call)
+        pool.run(address, constants, packed, workers, threads)
 
     def team(self, cell: Any, args: Any, workers: int) -> None:
         """Run the kernel on threads that all run at once: workers that may `meet` on the way.
@@ -90,8 +96,12 @@ class Task:
         together, from 1 to as many as were asked for or there are processors, and does all its
         work with any number of them.
         """
+        threads = min(workers, usable_processors())
         address, constants, packed = self.pack(cell, args)
-        pool.team(address, constants, packed, min(workers, usable_processors()))
+        if _recorder.calls is not None:
+            call = Call(self, args, address, constants, packed, workers, threads, True)
+            _recorder.calls.append(call)
+        pool.team(address, constants, packed, threads)
 
     def prepare(self, cell: Any, args: Any, workers: int) -> Prepared:
         """Return a call, or a team, that can be run again and again; parameters as of a call."""
@@ -102,7 +112,7 @@ class Task:
         arguments: Any = type(args)
         layout = _layout(arguments)
         packed, dtype = layout.pack(args)
-        kinds, constants = _NO_FORMULA if cell is None else _formula(cell)
+        kinds, constants = _NO_FORMULA if cell is None else formula(cell)
         key = (kinds, layout, dtype)
         address = self._addresses.get(key)
         if address is None:
@@ -129,8 +139,8 @@ class Task:
 _formulas: dict[int, tuple[Any, tuple[Any, bytes]]] = {}
 
 
-def _formula(cell: Any) -> tuple[Any, bytes]:
-    """Return the classes of a cell and its constants in memory."""
+def formula(cell: Any) -> tuple[Any, bytes]:
+    """Return the classes of a cell, and its constants as bytes: equal for equal formulas only."""
     known = _formulas.get(id(cell))
     if known is not None and known[0] is cell:
         return known[1]
@@ -175,6 +185,44 @@ def task(body: Callable[..., None]) -> Task:
     return Task(body)
 
 
+class Call(NamedTuple):
+    """A call of a task that has been made; see `recorded`."""
+
+    task: Task
+    args: Any
+    address: int
+    constants: bytes
+    packed: bytes
+    workers: int
+    threads: int
+    is_team: bool
+
+    def arrays(self) -> Iterator[tuple[int, NDArray[Any]]]:
+        """Return the arrays among the arguments, each with its place."""
+        arguments: Any = type(self.args)
+        for place, _ in _layout(arguments).pointers:
+            if self.args[place] is not None:
+                yield place, self.args[place]
+
+
+class _Recorder(threading.local):
+    calls: list[Call] | None = None
+
+
+_recorder = _Recorder()
+
+
+@contextmanager
+def recorded() -> Iterator[list[Call]]:
+    """Write down the calls that this thread makes of tasks, which are made as ever."""
+    calls: list[Call] = []
+    _recorder.calls = calls
+    try:
+        yield calls
+    finally:
+        _recorder.calls = None
+
+
 class Prepared:
     """A call of a task with packed arguments, to be run any number of times; see `Task.prepare`.
 
@@ -204,13 +252,6 @@ class Prepared:
         """Run the kernel as `Task.team` would."""
         pool.team(self._address, self._constants, self._memory, self._threads)
 
-    def point(self, field: str, array: NDArray[Any]) -> None:
-        """Let a field point to an array for the runs to come.
-
-        It must be of the field's dtype, and the caller keeps it alive for as long as that.
-        """
-        self._words[self._places[field][0]] = _address(array)
-
     def set(self, field: str, value: Any) -> None:
         """Change an argument for the runs to come.
 
@@ -230,7 +271,7 @@ class Prepared:
         elif value is None:
             self._words[place] = 0
         elif value.dtype == self._dtypes[kind]:
-            self._words[place] = _address(value)
+            self._words[place] = address_of(value)
         else:
             raise TypeError(f"{field}: expected {self._dtypes[kind]}, got {value.dtype}")
         self._args[place] = value
@@ -245,7 +286,7 @@ class _Layout:
         hints = get_type_hints(arguments)
         fields: tuple[str, ...] = arguments._fields  # type: ignore[attr-defined]
         self.hints = [hints[field] for field in fields]
-        self._pointers = [
+        self.pointers = [
             (place, hint is Floats)
             for place, hint in enumerate(self.hints)
             if hint is not int and hint is not float
@@ -257,13 +298,13 @@ class _Layout:
         """Return the fields of `args` as bytes, arrays by address, and the float dtype."""
         dtype = None
         values = list(args)
-        for place, is_float in self._pointers:
+        for place, is_float in self.pointers:
             array = values[place]
             if array is None:
                 values[place] = 0
                 continue
-            is_plain = type(array) is _ndarray  # as in `_address`, at half its price
-            values[place] = _word_at(id(array) + _DATA).value if is_plain else _address(array)
+            is_plain = type(array) is _ndarray  # as in `address_of`, at half its price
+            values[place] = _word_at(id(array) + _DATA).value if is_plain else address_of(array)
             if is_float and array.dtype is not dtype:
                 if dtype is None:
                     dtype = array.dtype
@@ -295,7 +336,7 @@ _word_at = ctypes.c_ssize_t.from_address
 _ndarray = np.ndarray
 
 
-def _address(array: Any) -> int:
+def address_of(array: Any) -> int:
     """Return the address of an array's first number."""
     if type(array) is np.ndarray:
         return _word_at(id(array) + _DATA).value

@@ -220,7 +220,7 @@ def test_address_of_every_kind_of_array_is_numpys_own():
     fixed.flags.writeable = False
     subclass = base.view(np.recarray)
     for array in (base, base[1:, 2:], base[:, ::-2], base.T, base[:0], fixed, subclass):
-        assert tasks._address(array) == array.__array_interface__["data"][0]
+        assert tasks.address_of(array) == array.__array_interface__["data"][0]
 
 
 def test_constants_of_a_cell_arrive():

@@ -1,0 +1,214 @@
+"""Small runs over again: the kernel calls of an earlier run, on other arrays of the same kind."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastrnn.functional import steps as time_steps
+from fastrnn.functional.run import Gradients, Run, States
+from fastrnn.functional.weights import Weights
+from fastrnn.kernels.cpu import buffers
+from fastrnn.kernels.cpu.recording import Recording
+from fastrnn.kernels.cpu.task import formula, recorded
+from fastrnn.kernels.cpu.threads import get_num_threads
+
+Array = NDArray[Any]
+
+# What a run may need, in numbers, for its working memory to be kept.
+_MOST_NUMBERS = 1 << 20
+
+# Kinds of runs that are kept.
+_MOST_KINDS = 64
+
+
+class _Walk(NamedTuple):
+    """A recorded walk backwards, and where it looks for the gradients of the last states."""
+
+    recording: Recording
+    dh: Array
+    dextra: Array
+
+
+class Replay:
+    """A run whose kernel calls can be made again: forward, then backward at most once.
+
+    It stands for the `Run` that it is made of, which has read its arguments.
+    """
+
+    def __init__(self, run: Run, x: Array, unused: list[Replay]) -> None:
+        self.training = run.training
+        self._run = run
+        self._x: Any = x
+        self._unused = unused
+        self._forward: Recording | None = None
+        self._walks: dict[Any, _Walk] = {}
+
+    def record(self) -> tuple[Array, tuple[Array, ...]]:
+        """Run all steps as `Run.forward` does, and write the calls down."""
+        with recorded() as calls:
+            result = self._run.forward()
+        recording = Recording(calls, self._given() | {"h": self._run.h})
+        self._forward = recording if recording.is_complete else None
+        self._end(not self.training)
+        return result
+
+    @property
+    def is_recorded(self) -> bool:
+        """Whether `forward` can be called."""
+        return self._forward is not None
+
+    def forward(
+        self, x: Any, weights: tuple[Any, ...], state: Any
+    ) -> tuple[Array, tuple[Array, ...]]:
+        """Run all steps on arrays of the same kind; weights (W, R, b), or nothing if frozen."""
+        run = self._run
+        assert self._forward is not None, "not recorded"
+        states = run.checked_states("state", state, (run.sequences,))
+        self._x = x
+        if weights:
+            run.weights.W, run.weights.R, run.weights.b = weights
+        run.h = buffers.empty(run.h.shape, run.dtype)
+        run.put_initial(states)
+        self._forward.run(self._given() | {"h": run.h})
+        result = run.results()
+        self._end(not self.training)
+        return result
+
+    def read_cotangents(self, dy: Any, dstate: Any, dstates: Any) -> tuple[Any, Any, Any]:
+        """Check the gradients of the outputs; as of a `Run`."""
+        return self._run.read_cotangents(dy, dstate, dstates)
+
+    def states(self) -> tuple[Array, ...]:
+        """Return all states after every step; as of a `Run`."""
+        self._forward = None  # another run would write what they are views of
+        return self._run.states()
+
+    def backward(
+        self, dy: Array | None, dstate: States, dextra: States, wants_dx: bool, wants_norms: bool
+    ) -> Gradients:
+        """Walk all steps backwards; as of a `Run`."""
+        is_plain = dy is not None and not wants_norms and all(d is None for d in dextra)
+        kind = (dy.strides, wants_dx) if dy is not None and is_plain else None
+        walk = self._walks.get(kind)
+        if walk is None or dy is None:
+            gradients = self._record_walk(kind, dy, dstate, dextra, wants_dx, wants_norms)
+        else:
+            run = self._run
+            run.put_final(dstate, walk.dh, walk.dextra)
+            gradients = self._room(wants_dx)
+            walk.recording.run(self._exchanged(gradients, dy))
+            gradients = gradients._replace(state=run.take_initial(walk.dh, walk.dextra))
+        self._end(True)
+        return gradients
+
+    def _record_walk(self, kind: Any, dy: Array | None, *others: Any) -> Gradients:
+        """Walk backwards as `Run.backward` does, and write the calls down if they have a kind."""
+        self._run.place_input(self._x)
+        with recorded() as calls:
+            gradients = self._run.backward(dy, *others)
+        if kind is not None and dy is not None:
+            recording = Recording(calls, self._exchanged(gradients, dy))
+            if recording.is_complete:
+                loop = next(call.args for call in calls if hasattr(call.args, "dextra"))
+                self._walks[kind] = _Walk(recording, loop.dh, loop.dextra)
+        return gradients
+
+    def _given(self) -> dict[str, Array]:
+        """Return the arrays that the user gave for the present run."""
+        weights = self._run.weights
+        if weights.is_frozen:
+            return {"x": self._x}
+        named = {"x": self._x, "W": weights.W, "R": weights.R, "b": weights.b}
+        return {name: array for name, array in named.items() if array is not None}
+
+    def _exchanged(self, gradients: Gradients, dy: Array) -> dict[str, Array]:
+        """Return the arrays that a walk backwards shares with the user, and h."""
+        given = self._given()
+        given.pop("b", None)  # no gradient depends on it
+        if gradients.x is None:
+            given.pop("W")
+        named = {
+            "h": self._run.h, "dy": dy, "dx": gradients.x, "dW": gradients.W, "dR": gradients.R,
+            "db": gradients.b,
+        }  # fmt: skip
+        return given | {name: array for name, array in named.items() if array is not None}
+
+    def _room(self, wants_dx: bool) -> Gradients:
+        """Return arrays for all gradients but those of the initial states."""
+        run = self._run
+        weights, dtype = run.weights, run.dtype
+
+        def like(array: Any) -> Any:
+            return None if array is None else buffers.empty(array.shape, dtype)
+
+        dx = None
+        if wants_dx:
+            rows = buffers.empty((run.steps.N, weights.I), dtype)
+            dx = time_steps.unview(rows, run.steps, run.reverse, run.T)
+        return Gradients(dx, like(weights.W), like(weights.R), like(weights.b), ())
+
+    def _end(self, is_over: bool) -> None:
+        """Let others use it if the run is over."""
+        if is_over:
+            self._x = None
+            if self._forward is not None:
+                self._unused.append(self)
+
+
+class Replays:
+    """Replays that wait to be used, by the kind of their arguments."""
+
+    def __init__(self) -> None:
+        self._unused: dict[Hashable, list[Replay]] = {}
+
+    def find(
+        self, cell: Any, x: Any, weights: tuple[Any, ...], reverse: bool, training: bool
+    ) -> tuple[Hashable, Replay | None]:
+        """Return the kind of these arguments, None where there is none, and a replay of it."""
+        is_named = isinstance(cell, str)
+        if not is_named and not hasattr(type(cell), "GATES"):
+            return None, None
+        name = cell if is_named else formula(cell)
+        kind: list[Any] = [name, bool(reverse), bool(training), get_num_threads()]
+        for array in (x, *weights):
+            if type(array) is np.ndarray and array.flags.aligned:
+                kind += array.dtype, array.shape, array.strides
+            elif array is None:
+                kind.append(None)
+            else:
+                return None, None
+        key = tuple(kind)
+        unused = self._unused.get(key)
+        return key, unused.pop() if unused else None
+
+    def forward(
+        self, kind: Hashable, run: Run, x: Any
+    ) -> tuple[Array, tuple[Array, ...], Run | Replay]:
+        """Run a run that has read its arguments; return its results and what stands for it.
+
+        That is a replay, from the second time on that small runs of a kind come.
+        """
+        unused = None if kind is None else self._unused.get(kind)
+        if unused is None:
+            if kind is not None and _is_worthwhile(run.weights, x):
+                if len(self._unused) >= _MOST_KINDS:
+                    self._unused.clear()
+                self._unused[kind] = []
+            return *run.forward(), run
+        replay = Replay(run, x, unused)
+        result = replay.record()
+        if not replay.is_recorded:  # and so it will be the next time
+            del self._unused[kind]
+        return *result, replay
+
+
+def _is_worthwhile(weights: Weights, x: Array) -> bool:
+    """Return whether a run is small, with no weights besides W, R and b."""
+    tile = weights.tile.all
+    width = tile.number * tile.width
+    numbers = (x.shape[0] * x.shape[1] + weights.I + weights.features) * width
+    return x.size > 0 and not weights.extra and numbers <= _MOST_NUMBERS

@@ -1,0 +1,205 @@
+"""Small runs of a kind that comes again give the bits of a first run, whatever came before."""
+
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from functional.problems import extra_weights, random_problem
+
+import fastrnn
+from fastrnn import functional
+
+SIZES = [(4, 1, 3, 17), (3, 18, 5, 16)]
+
+
+@pytest.fixture(autouse=True)
+def no_replays(monkeypatch):
+    module = sys.modules["fastrnn.functional.rnn"]  # the function of that name hides it
+    monkeypatch.setattr(module, "_replays", module.Replays())
+
+
+def every_array(gradients):
+    named = {"x": gradients.x, "W": gradients.W, "R": gradients.R, "b": gradients.b}
+    states = {f"state{i}": s for i, s in enumerate(gradients.state)}
+    extra = {"norms": gradients.norms, **(gradients.extra or {})}
+    return {k: v for k, v in (named | states | extra).items() if v is not None}
+
+
+def assert_same(results, wanted):
+    for (y, final, gradients), (y0, final0, gradients0) in zip(results, wanted, strict=True):
+        for ours, theirs in zip((y, *final), (y0, *final0), strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+        if gradients0 is None:
+            continue
+        ours, theirs = every_array(gradients), every_array(gradients0)
+        assert ours.keys() == theirs.keys()
+        for name, array in ours.items():
+            np.testing.assert_array_equal(array, theirs[name], err_msg=name)
+
+
+def run(problem, cell, *, extra, is_first, reverse, training=True, wants_dx=True, **options):
+    """Outputs and gradients, of a run that is the first of its kind to the engine, or not."""
+    T, B = problem.x.shape[:2]
+    lengths = np.full(B, T) if is_first else None  # as long as all are, but asked for another way
+    y, final, backward = functional.rnn(
+        cell, problem.x, problem.W, problem.R, problem.b, problem.state, extra=extra,
+        lengths=lengths, reverse=reverse, training=training, wants_dx=wants_dx,
+    )  # fmt: skip
+    gradients = backward(problem.dy, problem.dstate, **options) if training else None
+    return y, final, gradients
+
+
+@pytest.mark.parametrize("sizes", SIZES, ids=str)
+@pytest.mark.parametrize("reverse", [False, True])
+def test_runs_of_a_kind_give_the_bits_of_a_first_run(rng, cell, dtype, sizes, reverse):
+    first = random_problem(rng, cell, *sizes, dtype)
+    problems = [first, *(random_problem(rng, cell, *sizes, dtype) for _ in range(3))]
+    extras = [extra_weights(cell, p) for p in problems]
+    kinds = [{}, {"wants_dx": False}, {"wants_norms": True}, {"training": False}]
+    calls = [
+        (problem._replace(state=state), extra, kind)
+        for kind in kinds
+        for state in (None, first.state)
+        for problem, extra in zip(problems, extras, strict=True)
+    ]
+    results, wanted = (
+        [run(p, cell, extra=e, is_first=is_first, reverse=reverse, **kind) for p, e, kind in calls]
+        for is_first in (False, True)
+    )
+    assert_same(results, wanted)
+
+
+def test_small_runs_are_kept_from_the_second_time_on(rng):
+    problem = random_problem(rng, "lstm", 4, 2, 3, 17, np.float32)
+    made = []
+    for _ in range(4):
+        _, _, backward = functional.rnn("lstm", *problem[:4], problem.state)
+        made.append(backward.states.__self__)
+        backward(problem.dy)
+    assert len({id(m) for m in made[1:]}) == 1
+    assert made[0] is not made[1]
+
+
+@pytest.mark.parametrize("end", ["neither", "first", "last", "both"])
+def test_several_runs_of_a_kind_may_be_under_way(rng, end):
+    problems = [random_problem(rng, "gru", 4, 2, 3, 17, np.float64) for _ in range(6)]
+    for _ in range(3):
+        open_runs = [functional.rnn("gru", *p[:4], p.state) for p in problems]
+        order = {
+            "neither": [], "first": range(3), "last": range(5, 2, -1), "both": range(6),
+        }[end]  # fmt: skip
+        gradients = {n: open_runs[n][2](problems[n].dy, problems[n].dstate) for n in order}
+        for n, (y, final, _) in enumerate(open_runs):
+            wanted = run(problems[n], "gru", extra=None, is_first=True, reverse=False)
+            if n not in gradients:
+                wanted = (*wanted[:2], None)
+            assert_same([(y, final, gradients.get(n))], [wanted])
+
+
+def test_states_that_were_asked_for_stay(rng):
+    problems = [random_problem(rng, "lstm", 4, 2, 3, 17, np.float32) for _ in range(4)]
+    held = []
+    for p in problems:
+        _, _, backward = functional.rnn("lstm", *p[:4], p.state)
+        held.append([s.copy() for s in backward.states()] + list(backward.states()))
+        backward(p.dy)
+    for p, (h0, c0, h, c) in zip(problems, held, strict=True):
+        np.testing.assert_array_equal(h, h0)
+        np.testing.assert_array_equal(c, c0)
+        wanted = functional.rnn("lstm", *p[:4], p.state, lengths=np.full(2, 4))[2].states()
+        np.testing.assert_array_equal(c, wanted[1])
+
+
+def strided(array):
+    larger = np.zeros((*array.shape[:-1], 3 * array.shape[-1]), array.dtype)
+    larger[..., ::3] = array
+    return larger[..., ::3]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        lambda a: np.asfortranarray(a),
+        strided,
+        lambda a: a[::-1].copy()[::-1],
+        lambda a: np.broadcast_to(a[:1], a.shape),
+    ],
+    ids=["fortran", "strided", "backwards", "broadcast"],
+)
+@pytest.mark.parametrize("which", ["x", "W", "R", "b", "dy"])
+def test_memory_order_makes_no_difference(rng, which, given):
+    for _ in range(4):
+        plain = random_problem(rng, "lstm", 4, 3, 5, 17, np.float32)
+        problem = plain._replace(**{which: given(getattr(plain, which))})
+        copied = problem._replace(**{which: np.array(getattr(problem, which))})
+        ours, theirs = (
+            run(p, "lstm", extra=None, is_first=is_first, reverse=False)
+            for p, is_first in ((problem, False), (copied, True))
+        )
+        assert_same([ours], [theirs])
+
+
+def test_arguments_may_share_memory(rng):
+    for _ in range(4):
+        memory = rng.standard_normal((3, 2, 16)).astype(np.float32)
+        W, R = (rng.uniform(-0.3, 0.3, (n, 32)).astype(np.float32) for n in (8, 8))
+        x, dy = memory[..., :8], memory[..., 8:]
+        for cotangent in (dy, x, None):
+            y, _, backward = functional.rnn("lstm", x, W, R)
+            cotangent = y if cotangent is None else cotangent
+            wanted = functional.rnn("lstm", x, W, R, lengths=np.full(2, 3))[2](cotangent.copy())
+            ours = backward(cotangent)
+            for name, array in every_array(ours).items():
+                np.testing.assert_array_equal(array, every_array(wanted)[name], err_msg=name)
+
+
+def test_weights_changed_in_place_are_seen(rng):
+    problem = random_problem(rng, "gru", 4, 2, 3, 17, np.float32)
+    for _ in range(4):
+        for array in (problem.W, problem.R, problem.b):
+            array *= 0.9
+        ours, theirs = (
+            run(problem, "gru", extra=None, is_first=is_first, reverse=False)
+            for is_first in (False, True)
+        )
+        assert_same([ours], [theirs])
+
+
+def test_wrong_arguments_are_refused_after_right_ones(rng):
+    problem = random_problem(rng, "lstm", 4, 2, 3, 17, np.float32)
+    for _ in range(3):
+        functional.rnn("lstm", *problem[:4], problem.state)[2](problem.dy)
+    with pytest.raises(ValueError, match=r"x: expected .*, got \(4, 2, 4\)"):
+        functional.rnn("lstm", np.zeros((4, 2, 4), np.float32), problem.W, problem.R)
+    with pytest.raises(ValueError, match=r"state\[1\]: expected"):
+        functional.rnn("lstm", *problem[:4], (None, np.zeros((2, 16), np.float32)))
+    with pytest.raises(ValueError, match="cell: expected one of"):
+        functional.rnn("lstn", *problem[:4])
+    _, _, backward = functional.rnn("lstm", *problem[:4], problem.state)
+    with pytest.raises(ValueError, match="dy: expected"):
+        backward(problem.dy[:2])
+    backward(problem.dy)
+    with pytest.raises(RuntimeError, match="has run already"):
+        backward(problem.dy)
+    with pytest.raises(RuntimeError, match="training=True"):
+        functional.rnn("lstm", *problem[:4], training=False)[2](problem.dy)
+
+
+def test_many_threads_and_any_number_of_workers(rng):
+    problems = [random_problem(rng, "lstm", 12, 3, 8, 64, np.float32) for _ in range(4)]
+    wanted = [run(p, "lstm", extra=None, is_first=True, reverse=False) for p in problems]
+
+    def work(n):
+        for _ in range(20):
+            ours = run(problems[n], "lstm", extra=None, is_first=False, reverse=False)
+            assert_same([ours], [wanted[n]])
+
+    before = fastrnn.get_num_threads()
+    try:
+        for workers in (1, 2, 3):
+            fastrnn.set_num_threads(workers)
+            with ThreadPoolExecutor(4) as pool:
+                list(pool.map(work, range(4)))
+    finally:
+        fastrnn.set_num_threads(before)
