@@ -18,6 +18,7 @@ from typing import Any
 
 from numba import njit
 from numba.core import caching
+from numba.core.compiler import CompilerBase, DefaultPassBuilder
 
 _PACKAGE = Path(__file__).resolve().parent
 _COMPILED_SOURCES = (
@@ -26,13 +27,29 @@ _COMPILED_SOURCES = (
     "cells/*.py",
     "kernels/cpu/*.py",
     "kernels/cpu/scan/*.py",
+    "onnx/coupled_peephole.py",
 )
 
 # What a kernel may assume of floating point: no signed zeros to keep, sums may be contracted
 # into FMAs and reordered, but NaN and infinity stay: "nnan" and "ninf" are left out.
 _FAST_MATH = {"nsz", "arcp", "contract", "afn", "reassoc"}
 
+# Passes for closures, comprehensions and whole arrays, of which kernels have none.
+_NEEDLESS_PASSES = {"InlineClosureLikes", "NopythonRewrites"}
+
+
+class _Pipeline(CompilerBase):  # type: ignore[misc]
+    """Numba's own pipeline without needless passes: a tenth of what it takes."""
+
+    def define_pipelines(self) -> list[Any]:
+        passes = DefaultPassBuilder.define_nopython_pipeline(self.state)
+        passes.passes = [p for p in passes.passes if p[0].__name__ not in _NEEDLESS_PASSES]
+        passes.finalize()
+        return [passes]
+
+
 _OPTIONS: dict[str, Any] = {
+    "pipeline_class": _Pipeline,
     # Division by zero gives inf or NaN as in NumPy; the default's exception branch stops
     # vectorisation (12 against 1.5 ns an element).
     "error_model": "numpy",
@@ -41,6 +58,7 @@ _OPTIONS: dict[str, Any] = {
     "nogil": True,
     # Nothing calls a kernel from the interpreter directly; see `kernels.cpu.task`.
     "no_cpython_wrapper": True,
+    "_nrt": False,
 }
 
 #: Options for formulas that must melt into the loop around them: `@overload(..., jit_options=)`.

@@ -22,7 +22,14 @@ from numba.extending import overload
 
 from fastrnn._jit import POINTWISE
 from fastrnn.simd import mathematics
-from fastrnn.simd.mathematics import absolute, expm1, maximum, minimum, where_less
+from fastrnn.simd.mathematics import (
+    absolute,
+    expm1,
+    maximum,
+    minimum,
+    precision,
+    where_less,
+)
 
 
 def activate(activation: Any, x: Any) -> Any:
@@ -223,8 +230,9 @@ class Clipped(NamedTuple):
         # y < y holds nowhere: these are like y, of a bound in all lanes.
         low = activate(f.activation, where_less(y, y, y, -f.limit))
         high = activate(f.activation, where_less(y, y, y, f.limit))
-        # Beyond a bound, y is what the bound gives to the last bit.
-        inside = (y - low) * (high - y)
+        # Beyond a bound, y is what the bound gives, but for roundings.
+        edge = precision(y) * (absolute(low) + absolute(high))
+        inside = minimum(y - minimum(low, high), maximum(low, high) - y) - edge
         return where_less(-inside, 0.0, slope(f.activation, y), inside * 0.0)
 
 

@@ -14,11 +14,8 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba.extending import overload
 
-from fastrnn._jit import POINTWISE
 from fastrnn.simd import mathematics, vector
-from fastrnn.simd.vector import Vector
 
 _NO_BRANCH = (
     "a formula runs on many hidden units at once and cannot branch on the value of one: in place "
@@ -291,17 +288,6 @@ def _names_below(value: Value, depth: int) -> dict[int, str]:
 
 # The functions of a formula
 
-
-def sqrt(x: Any) -> Any:
-    """Square root of a vector or a float."""
-    return math.sqrt(x)
-
-
-@overload(sqrt, jit_options=POINTWISE)
-def _overload_sqrt(x):  # type: ignore[no-untyped-def]
-    return (lambda x: vector.sqrt(x)) if isinstance(x, Vector) else None
-
-
 Pullback = Callable[..., tuple["Value | None", ...]]
 
 
@@ -365,7 +351,7 @@ FUNCTIONS: dict[str, Function] = {
     "softplus": Function(mathematics.softplus, 24, lambda d, y, x: (-d * _expm1(-y),)),
     "logsigmoid": Function(mathematics.logsigmoid, 24, lambda d, y, x: (-d * _expm1(y),)),
     "sqrt": Function(
-        sqrt, 8, lambda d, y, x: (0.5 * d / y,), (math.sqrt, np.sqrt, vector.sqrt)
+        mathematics.sqrt, 8, lambda d, y, x: (0.5 * d / y,), (math.sqrt, np.sqrt, vector.sqrt)
     ),
     "absolute": Function(
         mathematics.absolute, 1, _absolute_pullback,

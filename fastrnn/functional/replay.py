@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from fastrnn.functional import steps as time_steps
 from fastrnn.functional.run import Gradients, Run, States
 from fastrnn.functional.weights import Weights
-from fastrnn.kernels.cpu import buffers
+from fastrnn.kernels.cpu import buffers, plan
 from fastrnn.kernels.cpu.recording import Recording
 from fastrnn.kernels.cpu.task import formula, recorded
 from fastrnn.kernels.cpu.threads import get_num_threads
@@ -25,12 +25,20 @@ _MOST_NUMBERS = 1 << 20
 _MOST_KINDS = 64
 
 
-class _Walk(NamedTuple):
+class Walk(NamedTuple):
     """A recorded walk backwards, and where it looks for the gradients of the last states."""
 
-    recording: Recording
+    calls: Recording
     dh: Array
     dextra: Array
+
+
+class Begun(NamedTuple):
+    """A walk backwards on the arrays of the present run, and what it is to write."""
+
+    calls: Recording
+    walk: Walk
+    gradients: Gradients
 
 
 class Replay:
@@ -45,7 +53,7 @@ class Replay:
         self._x: Any = x
         self._unused = unused
         self._forward: Recording | None = None
-        self._walks: dict[Any, _Walk] = {}
+        self._walks: dict[Any, Walk] = {}
 
     def record(self) -> tuple[Array, tuple[Array, ...]]:
         """Run all steps as `Run.forward` does, and write the calls down."""
@@ -65,6 +73,12 @@ class Replay:
         self, x: Any, weights: tuple[Any, ...], state: Any
     ) -> tuple[Array, tuple[Array, ...]]:
         """Run all steps on arrays of the same kind; weights (W, R, b), or nothing if frozen."""
+        calls = self.begin(x, weights, state)
+        calls.run()
+        return self.end()
+
+    def begin(self, x: Any, weights: tuple[Any, ...], state: Any) -> Recording:
+        """Return the calls of `forward`, ready to be made; then comes `end`."""
         run = self._run
         assert self._forward is not None, "not recorded"
         states = run.checked_states("state", state, (run.sequences,))
@@ -73,10 +87,24 @@ class Replay:
             run.weights.W, run.weights.R, run.weights.b = weights
         run.h = buffers.empty(run.h.shape, run.dtype)
         run.put_initial(states)
-        self._forward.run(self._given() | {"h": run.h})
-        result = run.results()
+        self._forward.point(self._given() | {"h": run.h})
+        return self._forward
+
+    def end(self) -> tuple[Array, tuple[Array, ...]]:
+        """Return the results of `forward` when its calls have been made."""
+        result = self._run.results()
         self._end(not self.training)
         return result
+
+    def put_back(self) -> None:
+        """Let others use it."""
+        self._unused.append(self)
+
+    @property
+    def is_narrow(self) -> bool:
+        """Whether another one is better run beside it than after it; see `kernels.cpu.plan`."""
+        R = self._run.weights.R
+        return plan.is_narrow(self._run.plan, 0 if R is None else R.nbytes)
 
     def read_cotangents(self, dy: Any, dstate: Any, dstates: Any) -> tuple[Any, Any, Any]:
         """Check the gradients of the outputs; as of a `Run`."""
@@ -91,30 +119,50 @@ class Replay:
         self, dy: Array | None, dstate: States, dextra: States, wants_dx: bool, wants_norms: bool
     ) -> Gradients:
         """Walk all steps backwards; as of a `Run`."""
-        is_plain = dy is not None and not wants_norms and all(d is None for d in dextra)
-        kind = (dy.strides, wants_dx) if dy is not None and is_plain else None
-        walk = self._walks.get(kind)
-        if walk is None or dy is None:
-            gradients = self._record_walk(kind, dy, dstate, dextra, wants_dx, wants_norms)
-        else:
-            run = self._run
-            run.put_final(dstate, walk.dh, walk.dextra)
-            gradients = self._room(wants_dx)
-            walk.recording.run(self._exchanged(gradients, dy))
-            gradients = gradients._replace(state=run.take_initial(walk.dh, walk.dextra))
-        self._end(True)
-        return gradients
+        begun = self.begin_backward(dy, dstate, dextra, wants_dx, wants_norms)
+        if begun is None:
+            gradients = self._record_walk(dy, dstate, dextra, wants_dx, wants_norms)
+            self._end(True)
+            return gradients
+        begun.calls.run()
+        return self.end_backward(begun)
 
-    def _record_walk(self, kind: Any, dy: Array | None, *others: Any) -> Gradients:
+    def has_walk(self, dy: Array | None, dstate: States, dextra: States, wants_dx: bool) -> bool:
+        """Return whether a walk backwards of this kind is written down."""
+        is_plain = dy is not None and all(d is None for d in dextra)
+        return is_plain and dy is not None and (dy.strides, wants_dx) in self._walks
+
+    def begin_backward(
+        self, dy: Array | None, dstate: States, dextra: States, wants_dx: bool, wants_norms: bool
+    ) -> Begun | None:
+        """Return the calls of `backward`, ready to be made, or None where there are none yet."""
+        if wants_norms or dy is None or not self.has_walk(dy, dstate, dextra, wants_dx):
+            return None
+        walk = self._walks[dy.strides, wants_dx]
+        self._run.put_final(dstate, walk.dh, walk.dextra)
+        gradients = self._room(wants_dx)
+        walk.calls.point(self._exchanged(gradients, dy))
+        return Begun(walk.calls, walk, gradients)
+
+    def end_backward(self, begun: Begun) -> Gradients:
+        """Return the gradients when the calls have been made."""
+        _, walk, gradients = begun
+        state = self._run.take_initial(walk.dh, walk.dextra)
+        self._end(True)
+        return gradients._replace(state=state)
+
+    def _record_walk(
+        self, dy: Array | None, dstate: States, dextra: States, wants_dx: bool, wants_norms: bool
+    ) -> Gradients:
         """Walk backwards as `Run.backward` does, and write the calls down if they have a kind."""
         self._run.place_input(self._x)
         with recorded() as calls:
-            gradients = self._run.backward(dy, *others)
-        if kind is not None and dy is not None:
+            gradients = self._run.backward(dy, dstate, dextra, wants_dx, wants_norms)
+        if dy is not None and not wants_norms and all(d is None for d in dextra):
             recording = Recording(calls, self._exchanged(gradients, dy))
             if recording.is_complete:
                 loop = next(call.args for call in calls if hasattr(call.args, "dextra"))
-                self._walks[kind] = _Walk(recording, loop.dh, loop.dextra)
+                self._walks[dy.strides, wants_dx] = Walk(recording, loop.dh, loop.dextra)
         return gradients
 
     def _given(self) -> dict[str, Array]:
@@ -156,7 +204,7 @@ class Replay:
         if is_over:
             self._x = None
             if self._forward is not None:
-                self._unused.append(self)
+                self.put_back()
 
 
 class Replays:

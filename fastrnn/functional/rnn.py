@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from numpy.typing import ArrayLike, NDArray
@@ -13,10 +13,10 @@ from fastrnn.functional.recompute import ChunkedRun, Sequences
 from fastrnn.functional.replay import Replay, Replays
 from fastrnn.functional.run import Gradients, Run
 from fastrnn.functional.weights import Weights
+from fastrnn.kernels.cpu.recording import run_side_by_side
+from fastrnn.kernels.cpu.threads import get_num_threads
 
 Array = NDArray[Any]
-Backward = Callable[..., Gradients]
-
 
 _replays = Replays()
 
@@ -122,40 +122,128 @@ def rnn(
     if has_plain_steps and extra is None and recurrent_mask is None and zoneout is None:
         kind, replay = _replays.find(cell, x, (W, R, b), reverse, training)
         if replay is not None:
-            return *replay.forward(x, (W, R, b), state), _backward_once(replay, wants_dx)
+            return *replay.forward(x, (W, R, b), state), Backward(replay, wants_dx)
     weights = Weights(cell, W, R, b, extra)
     options = Options(recurrent_mask, zoneout, truncate)
     if recompute is not None and training:
         chunks = ChunkedRun(weights, recompute)
         chunks.read(Sequences(x, lengths, resets, reverse), state, options)
         y, final = chunks.forward()
-        return y, final, _backward_once(chunks, wants_dx)
+        return y, final, Backward(chunks, wants_dx)
     run = run_of(weights, training)
     run.read_input(x, lengths, resets, reverse)
     run.read_state(state)
     run.read_options(options)
     y, final, made = _replays.forward(kind, run, x)
-    return y, final, _backward_once(made, wants_dx)
+    return y, final, Backward(made, wants_dx)
 
 
-def _backward_once(run: Run | Replay | ChunkedRun, wants_dx: bool) -> Backward:
-    is_spent = False
+def rnn_both_ways(
+    cell: Any,
+    x: ArrayLike | Embedded,
+    weights: Sequence[tuple[Any, Any, Any, Any]],
+    state: Sequence[Any],
+    *,
+    lengths: ArrayLike | None = None,
+    resets: ArrayLike | None = None,
+    training: bool = True,
+    wants_dx: bool = True,
+) -> list[tuple[Array, tuple[Array, ...], Backward]]:
+    """Return the results of `rnn` forwards, and of `rnn` with other weights backwards.
 
-    def backward(
+    Small runs of few sequences that have come before are made at the same time, on a thread each:
+    by itself a run would share its hidden units between threads, which meet at every step.
+
+    Parameters
+    ----------
+    cell, x, lengths, resets, training, wants_dx
+        As `rnn` takes them, (T, B, I) input.
+    weights : two tuples (W, R, b, extra)
+    state : two tuples of (B, H) arrays, or None
+
+    Raises
+    ------
+    ValueError, TypeError
+        As `rnn`.
+    """
+    if lengths is None and resets is None and get_num_threads() > 1:
+        replays = [
+            None if extra else _replays.find(cell, x, (W, R, b), n == 1, training)[1]
+            for n, (W, R, b, extra) in enumerate(weights)
+        ]
+        there, back = replays
+        if there is not None and back is not None and there.is_narrow and back.is_narrow:
+            run_side_by_side([
+                replay.begin(x, matrices[:3], initial)
+                for replay, matrices, initial in zip((there, back), weights, state, strict=True)
+            ])  # fmt: skip
+            return [(*replay.end(), Backward(replay, wants_dx)) for replay in (there, back)]
+        for replay in replays:
+            if replay is not None:
+                replay.put_back()
+    return [
+        rnn(
+            cell, x, W, R, b, initial, extra=extra, lengths=lengths, resets=resets,
+            reverse=n == 1, training=training, wants_dx=wants_dx,
+        )
+        for n, ((W, R, b, extra), initial) in enumerate(zip(weights, state, strict=True))
+    ]  # fmt: skip
+
+
+class Backward:
+    """Turns gradients of what `rnn` returned into gradients of its arguments, once."""
+
+    def __init__(self, run: Run | Replay | ChunkedRun, wants_dx: bool) -> None:
+        self._run = run
+        self._wants_dx = wants_dx
+        self._is_spent = False
+
+    def __call__(
+        self,
         dy: ArrayLike | None = None,
         dstate: tuple[ArrayLike | None, ...] | None = None,
         *,
         dstates: tuple[ArrayLike | None, ...] | None = None,
         wants_norms: bool = False,
     ) -> Gradients:
-        nonlocal is_spent
-        if not run.training:
-            raise RuntimeError("backward: nothing was saved; call rnn with training=True")
-        if is_spent:
-            raise RuntimeError("backward: it has run already and overwrote what was saved")
-        cotangents = run.read_cotangents(dy, dstate, dstates)
-        is_spent = True
-        return run.backward(*cotangents, wants_dx, wants_norms)
+        """Return the gradients; see `rnn`."""
+        given = self._read(dy, dstate, dstates)
+        return self._run.backward(*given, self._wants_dx, wants_norms)
 
-    backward.states = run.states  # type: ignore[attr-defined]
-    return backward
+    def states(self) -> tuple[Array, ...]:
+        """Return all states after every step, (T, B, H) each, before the gradients."""
+        return self._run.states()
+
+    def _read(self, *cotangents: Any) -> tuple[Any, Any, Any]:
+        if not self._run.training:
+            raise RuntimeError("backward: nothing was saved; call rnn with training=True")
+        if self._is_spent:
+            raise RuntimeError("backward: it has run already and overwrote what was saved")
+        given = self._run.read_cotangents(*cotangents)
+        self._is_spent = True
+        return given
+
+    @staticmethod
+    def both(
+        backwards: Sequence[Backward], dy: Sequence[Any], dstate: Sequence[Any]
+    ) -> list[Gradients]:
+        """Return the gradients of what `rnn_both_ways` returned, of both runs at once if small.
+
+        dy, dstate    for each direction, as a call takes them
+        """
+        given = [b._read(d, ds, None) for b, d, ds in zip(backwards, dy, dstate, strict=True)]
+        runs = [b._run for b in backwards]
+        wants_dx = backwards[0]._wants_dx
+        if all(isinstance(run, Replay) and run.is_narrow for run in runs):
+            replays: Any = runs
+            if get_num_threads() > 1 and all(
+                replay.has_walk(*each, wants_dx)
+                for replay, each in zip(replays, given, strict=True)
+            ):
+                begun = [
+                    replay.begin_backward(*each, wants_dx, False)
+                    for replay, each in zip(replays, given, strict=True)
+                ]
+                run_side_by_side([each.calls for each in begun])
+                return [r.end_backward(each) for r, each in zip(replays, begun, strict=True)]
+        return [run.backward(*each, wants_dx, False) for run, each in zip(runs, given, strict=True)]

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from fastrnn import _validate
 from fastrnn.functional.dropout import dropout
 from fastrnn.functional.options import Embedded
-from fastrnn.functional.rnn import rnn
+from fastrnn.functional.rnn import Backward, rnn, rnn_both_ways
 
 Array = NDArray[Any]
 
@@ -132,13 +132,20 @@ def stack(
         dropped = None
         if index and drops:
             inputs, dropped = dropout(inputs, drops, (*keys, index))
-        runs = [
-            rnn(
-                cell, inputs, d.W, d.R, d.b, initial[index][n], extra=d.extra, lengths=lengths,
-                resets=resets, reverse=n == 1, training=training, wants_dx=wants_dx or index > 0,
-            )
-            for n, d in enumerate(layer)
-        ]  # fmt: skip
+        wants_input = wants_dx or index > 0
+        if len(layer) == 2:
+            runs = rnn_both_ways(
+                cell, inputs, layer, initial[index], lengths=lengths, resets=resets,
+                training=training, wants_dx=wants_input,
+            )  # fmt: skip
+        else:
+            W, R, b, extra = layer[0]
+            runs = [
+                rnn(
+                    cell, inputs, W, R, b, initial[index][0], extra=extra, lengths=lengths,
+                    resets=resets, training=training, wants_dx=wants_input,
+                )
+            ]  # fmt: skip
         outputs = [y for y, _, _ in runs]
         finals.append([final for _, final, _ in runs])
         undo.append((outputs, [backward for _, _, backward in runs], dropped))
@@ -151,10 +158,7 @@ def stack(
         for index in reversed(range(len(directions))):
             outputs, backwards, dropped = undo[index]
             parts = _split(merge, outputs, dx)
-            results = [
-                run(d, of_ends[index][n])
-                for n, (run, d) in enumerate(zip(backwards, parts, strict=True))
-            ]
+            results = Backward.both(backwards, parts, of_ends[index])
             parts = [DirectionGradients(d.W, d.R, d.b, d.state, d.extra) for d in results]
             gradients.insert(0, parts)
             dx = results[0].x

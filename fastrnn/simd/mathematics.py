@@ -1,4 +1,4 @@
-"""Branch-free functions on vectors; the same names work on Python floats.
+"""Branch-free functions on vectors; the same names work on Python floats and on `Elementwise`.
 
 | function | error | far below 0 | far above 0 |
 |---|---|---|---|
@@ -52,6 +52,8 @@ _EXP_MIN_64, _EXP_MAX_64 = EXP_RANGE["float64"]
 _LN2_HIGH_32, _LN2_LOW_32 = 0.693359375, -2.12194440e-4
 _LN2_HIGH_64, _LN2_LOW_64 = 6.93145751953125e-1, 1.42860682030941723212e-6
 
+_PRECISION_32, _PRECISION_64 = 2.0**-21, 2.0**-50
+
 _INFINITY, _NAN = math.inf, math.nan
 _SQRT_2 = math.sqrt(2.0)
 
@@ -60,33 +62,49 @@ _NORMAL_32, _LIFT_32, _LIFT_LOG2_32 = 2.0**-126, 2.0**23, 23.0
 _NORMAL_64, _LIFT_64, _LIFT_LOG2_64 = 2.0**-1022, 2.0**52, 52.0
 
 
+class Elementwise:
+    """Numbers side by side, with functions of their own.
+
+    A subclass has the methods exp, expm1, log, softplus, sqrt, tanh, maximum, minimum and
+    where_less, to which the functions of these names leave the work.
+    """
+
+    __slots__ = ()
+
+
+def _is_elementwise(x: Any) -> bool:
+    return isinstance(x, Elementwise)
+
+
 def exp(x: Any) -> Any:
     """Exponential of a vector or a float."""
-    return math.exp(x)
+    return x.exp() if _is_elementwise(x) else math.exp(x)
 
 
 def sigmoid(x: Any) -> Any:
     """Logistic function 1 / (1 + exp(-x)) of a vector or a float."""
-    return 0.5 + 0.5 * math.tanh(0.5 * x)
+    return 0.5 + 0.5 * tanh(0.5 * x)
 
 
 def tanh(x: Any) -> Any:
     """Hyperbolic tangent of a vector or a float."""
-    return math.tanh(x)
+    return x.tanh() if _is_elementwise(x) else math.tanh(x)
 
 
 def expm1(x: Any) -> Any:
     """exp(x) - 1 of a vector or a float, accurate near 0."""
-    return math.expm1(x)
+    return x.expm1() if _is_elementwise(x) else math.expm1(x)
 
 
 def log(x: Any) -> Any:
     """Natural logarithm of a vector or a positive float."""
-    return math.log(x)
+    return x.log() if _is_elementwise(x) else math.log(x)
 
 
 def softplus(x: Any) -> Any:
     """log(1 + exp(x)) of a vector or a float."""
+    if _is_elementwise(x):
+        return x.softplus()
     return maximum(x, 0.0) + math.log1p(math.exp(-abs(x)))
 
 
@@ -102,16 +120,32 @@ def absolute(x: Any) -> Any:
 
 def maximum(x: Any, bound: Any) -> Any:
     """Higher of x and `bound`; NaN in x stays.  If x is a vector, `bound` may be a number."""
+    if _is_elementwise(x):
+        return x.maximum(bound)
     return bound if x < bound else x
 
 
 def minimum(x: Any, bound: Any) -> Any:
     """Lower of x and `bound`; NaN in x stays.  If x is a vector, `bound` may be a number."""
+    if _is_elementwise(x):
+        return x.minimum(bound)
     return bound if x > bound else x
+
+
+def sqrt(x: Any) -> Any:
+    """Square root of a vector or a float."""
+    return x.sqrt() if _is_elementwise(x) else math.sqrt(x)
+
+
+def precision(x: Any) -> Any:
+    """Relative error of a few roundings in the format of x, a vector or a float."""
+    return _PRECISION_64
 
 
 def where_less(x: Any, bound: Any, yes: Any, no: Any) -> Any:
     """`yes` where x < bound, else `no`, also where x is NaN; of a vector x, or a float."""
+    if _is_elementwise(x):
+        return x.where_less(bound, yes, no)
     return yes if x < bound else no
 
 
@@ -340,6 +374,16 @@ def _choose(x: Any, single: Any, double: Any) -> Any:
 @overload(absolute, jit_options=POINTWISE)
 def _overload_absolute(x):  # type: ignore[no-untyped-def]
     return (lambda x: vector.absolute(x)) if isinstance(x, Vector) else None
+
+
+@overload(sqrt, jit_options=POINTWISE)
+def _overload_sqrt(x):  # type: ignore[no-untyped-def]
+    return (lambda x: vector.sqrt(x)) if isinstance(x, Vector) else None
+
+
+@overload(precision, jit_options=POINTWISE)
+def _overload_precision(x):  # type: ignore[no-untyped-def]
+    return _choose(x, lambda x: _PRECISION_32, lambda x: _PRECISION_64)
 
 
 @overload(maximum, jit_options=POINTWISE)

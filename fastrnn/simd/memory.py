@@ -11,6 +11,7 @@ from typing import Any
 
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import intrinsic, lower_builtin
 
@@ -219,19 +220,22 @@ def store_tuple(context, p, stride, xs):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
-def prefetch(context, p):  # type: ignore[no-untyped-def]
-    """Ask for the cache line at pointer `p`; never faults."""
+def prefetch(context, p, count, step):  # type: ignore[no-untyped-def]
+    """Ask for `count` cache lines, from pointer `p` on and `step` numbers apart; never faults."""
 
     def generate(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
+        start, count, step = args
         byte = ir.IntType(8).as_pointer()
         shape = ir.FunctionType(ir.VoidType(), [byte, _INT32, _INT32, _INT32])
         name = "llvm.prefetch.p0"
         function = builder.module.globals.get(name) or ir.Function(builder.module, shape, name)
-        address = builder.bitcast(args[0], byte)
-        builder.call(function, [address, _INT32(0), _INT32(3), _INT32(1)])
+        with cgutils.for_range(builder, count) as loop:
+            place = builder.gep(start, [builder.mul(loop.index, step)])
+            address = builder.bitcast(place, byte)
+            builder.call(function, [address, _INT32(0), _INT32(3), _INT32(1)])
         return context.get_dummy_value()
 
-    return types.void(p), generate
+    return types.void(p, types.intp, types.intp), generate
 
 
 def on_stack(p: types.CPointer, count: int) -> Any:

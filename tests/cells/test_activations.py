@@ -78,18 +78,18 @@ CASES = [
     Case(Affine(-0.7, 0.2), lambda x: -0.7 * x + 0.2, lambda x: np.full_like(x, -0.7)),
     Case(ThresholdedRelu(0.8), lambda x: np.where(x > 0.8, x, 0), lambda x: x > 0.8),
 ]
-LIMIT = 2.1
+LIMITS = (0.3, 0.9, 1.1, 2.1)
 
 
-def clipped(case):
+def clipped(case, limit):
     return Case(
-        Clipped(case.activation, LIMIT),
-        lambda x: case.formula(np.clip(x, -LIMIT, LIMIT)),
-        lambda x: np.where(np.abs(x) < LIMIT, case.derivative(x), 0),
+        Clipped(case.activation, limit),
+        lambda x: case.formula(np.clip(x, -limit, limit)),
+        lambda x: np.where(np.abs(x) < limit, case.derivative(x), 0),
     )
 
 
-CLIPPED = [clipped(case) for case in CASES]
+CLIPPED = [clipped(case, limit) for case in CASES for limit in LIMITS]
 # Multiples of 1/1024 off by a part of it: none is where a slope jumps.
 X = (np.arange(-6144, 6144) + 0.37) / 1024
 
@@ -152,7 +152,7 @@ def test_vectors_match_numpy(case, dtype):
 @pytest.mark.parametrize("dtype", KINDS)
 @pytest.mark.parametrize("case", CLIPPED, ids=name_of)
 def test_beyond_the_clip_all_is_as_at_its_bound(case, dtype):
-    limit = dtype(LIMIT)
+    limit = dtype(case.activation.limit)
     beyond = np.array([limit, np.nextafter(limit, dtype(9)), 1e3, np.finfo(dtype).max, np.inf])
     y, dx = run(case.activation, np.repeat([-beyond, beyond], 16).astype(dtype))
     y = y.reshape(2, -1)

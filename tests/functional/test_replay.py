@@ -75,7 +75,7 @@ def test_small_runs_are_kept_from_the_second_time_on(rng):
     made = []
     for _ in range(4):
         _, _, backward = functional.rnn("lstm", *problem[:4], problem.state)
-        made.append(backward.states.__self__)
+        made.append(backward._run)
         backward(problem.dy)
     assert len({id(m) for m in made[1:]}) == 1
     assert made[0] is not made[1]
@@ -203,3 +203,33 @@ def test_many_threads_and_any_number_of_workers(rng):
                 list(pool.map(work, range(4)))
     finally:
         fastrnn.set_num_threads(before)
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("wants_dx", [True, False])
+def test_both_ways_at_once_give_the_bits_of_one_after_the_other(rng, cell, training, wants_dx):
+    there, back = (random_problem(rng, cell, 5, 1, 4, 17, np.float32) for _ in range(2))
+    state = None if rng.random() < 0.5 else [[there.state, back.state]]
+    layer = tuple(
+        functional.Direction(p.W, p.R, p.b, extra_weights(cell, p)) for p in (there, back)
+    )
+
+    def both(x, lengths):
+        (y, y_back), final, backward = functional.stack(
+            cell, x, [layer], state, lengths=lengths, merge="none", training=training,
+            wants_dx=wants_dx,
+        )  # fmt: skip
+        if not training:
+            return [(np.stack([y, y_back]), final[0][0] + final[0][1], None)]
+        d = backward((there.dy, back.dy), [[there.dstate, back.dstate]])
+        arrays = [a for g in d.layers[0] for a in (g.W, g.R, g.b, *g.state) if a is not None]
+        return [(np.stack([y, y_back]), (*final[0][0], *final[0][1], *arrays), None)], d.x
+
+    for n in range(4):
+        x = (1 + n) * there.x
+        ours, wanted = both(x, None), both(x, np.array([5]))
+        if training:
+            (ours, dx), (wanted, wanted_dx) = ours, wanted
+            if wants_dx:
+                np.testing.assert_array_equal(dx, wanted_dx)
+        assert_same(ours, wanted)

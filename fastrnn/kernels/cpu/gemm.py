@@ -208,8 +208,8 @@ def weight_gradient(cell, args, worker, workers):  # type: ignore[no-untyped-def
                 a = Left(x + m, 1, x_row, high - low, 1, 0)
                 # The next tile's sums, else waited for when its product begins.
                 next_sums = s.dW + (panel * s.M + m + height) * stride
-                for v in range(0, min(height, m_end - m - height) * stride, lane):
-                    prefetch(next_sums + v)
+                left = min(height, m_end - m - height)
+                prefetch(next_sums, left * (stride // lane), lane)
                 for v in range(s.first, s.last, tile_vectors(s.x)):
                     size = min(tile_vectors(s.x), s.last - v)
                     c = s.dW + (panel * s.M + m) * stride + (v - s.first) * lane
@@ -260,8 +260,8 @@ def input_gradient(cell, args, worker, workers):  # type: ignore[no-untyped-def]
                     start = s.out + (panel * s.N + r) * width
                     if group == 0:
                         for p in range(panels):
-                            for i in range(0, height * width, lane):
-                                prefetch(start + (p * s.N + height) * width + i)
+                            next_rows = start + (p * s.N + height) * width
+                            prefetch(next_rows, height * (width // lane), lane)
                     a = Left(start + s.first * lane, width, 1, depth, panels, s.N * width)
                     c = s.dx + r * s.M + low * lane
                     if there == size:

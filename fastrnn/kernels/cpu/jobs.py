@@ -247,6 +247,24 @@ def gather(pool, address, cell, args, workers):  # type: ignore[no-untyped-def]
 
 
 @kernel
+def run_lists(_, lists, worker, workers):  # type: ignore[no-untyped-def]
+    """Run lists of calls, each on one thread: a task like others, whose arguments are words.
+
+    lists    their number; then of each the address of its calls, and how many there are.  A call
+             is the addresses of the task, its cell and its arguments, and its workers: 0 for a
+             team, which is one of a single member here
+    """
+    count = _word(lists)
+    for n in range(count * worker // workers, count * (worker + 1) // workers):
+        calls = _word(lists + 8 + 16 * n)
+        for i in range(_word(lists + 16 + 16 * n)):
+            call = calls + 32 * i
+            members = max(1, _word(call + 24))
+            for member in range(members):
+                _call(_word(call), _word(call + 8), _word(call + 16), member, members)
+
+
+@kernel
 def stop(pool):  # type: ignore[no-untyped-def]
     """Let the threads end when the present job is done; later callers work alone."""
     if not atomics.replace(pool + _STOP, 0, 1):

@@ -19,6 +19,7 @@ import ctypes
 import os
 import sys
 import threading
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -82,6 +83,12 @@ def _function(compiled: Any, *arguments: Any) -> Any:
     """Return a compiled function of words as a C function, which releases the GIL."""
     address = machine_address(compiled, types.void(*[types.intp] * len(arguments)))
     return ctypes.CFUNCTYPE(None, *arguments)(address)
+
+
+@cache
+def address_of_lists() -> int:
+    """Return the machine address of the task `jobs.run_lists`."""
+    return machine_address(jobs.run_lists, types.void(*[types.intp] * 4))
 
 
 _pool: _Pool | None = None

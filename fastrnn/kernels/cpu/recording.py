@@ -11,10 +11,12 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from fastrnn.kernels.cpu import pool
 from fastrnn.kernels.cpu.task import Call, address_of
+from fastrnn.kernels.cpu.threads import get_num_threads, usable_processors
 
 Array = NDArray[Any]
 
@@ -41,6 +43,7 @@ class Recording:
         bounds = [(name, *_bounds(a), address_of(a)) for name, a in arrays.items()]
         self._places: dict[str, list[tuple[memoryview, int, int]]] = {name: [] for name in arrays}
         self._runs: list[tuple[Any, ...]] = []
+        table: list[tuple[int, ...]] = []
         self._kept: list[Any] = []
         for call in calls:
             memory = ctypes.create_string_buffer(call.packed, len(call.packed))
@@ -53,17 +56,19 @@ class Recording:
                 if not found:
                     self._kept.append(array)
             self._kept.append(call.task)  # the machine code goes with it
-            if call.is_team:
-                self._runs.append((pool.team, call.address, call.constants, memory, call.threads))
-            else:
-                sizes = call.workers, call.threads
-                self._runs.append((pool.run, call.address, call.constants, memory, *sizes))
+            constants = ctypes.create_string_buffer(call.constants, len(call.constants) + 1)
+            where = call.address, ctypes.addressof(constants), ctypes.addressof(memory)
+            table.append((*where, 0 if call.is_team else call.workers))
+            run = pool.team if call.is_team else pool.run
+            sizes = (call.threads,) if call.is_team else (call.workers, call.threads)
+            self._runs.append((run, call.address, constants, memory, *sizes))
+        self._table = np.array(table, np.int64)
         ordered = sorted((low, high) for _, low, high, _ in bounds)
         is_apart = all(a[1] <= b[0] for a, b in pairwise(ordered))
         self.is_complete = is_apart and all(self._places.values())
 
-    def run(self, arrays: Mapping[str, Array]) -> None:
-        """Make the calls again.
+    def point(self, arrays: Mapping[str, Array]) -> None:
+        """Let the calls work on other arrays, which live until they have been made.
 
         arrays    of the shapes, strides and dtype of those that were recorded
         """
@@ -71,8 +76,26 @@ class Recording:
             start = address_of(array)
             for words, place, offset in self._places[name]:
                 words[place] = start + offset
+
+    def run(self) -> None:
+        """Make the calls again."""
         for run, *arguments in self._runs:
             run(*arguments)
+
+    @property
+    def table(self) -> NDArray[np.int64]:
+        """The calls as `jobs.run_lists` takes them, (calls, 4)."""
+        return self._table
+
+
+def run_side_by_side(recordings: Sequence[Recording]) -> None:
+    """Make the calls of several recordings, each on one thread."""
+    words = [len(recordings)]
+    for recording in recordings:
+        words += address_of(recording.table), len(recording.table)
+    memory = np.array(words, np.int64).tobytes()
+    threads = min(len(recordings), get_num_threads(), usable_processors())
+    pool.run(pool.address_of_lists(), b"", memory, len(recordings), threads)
 
 
 def _bounds(array: Array) -> tuple[int, int]:

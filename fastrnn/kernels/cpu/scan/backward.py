@@ -97,17 +97,17 @@ ProjectedBackwardScan = extended(
 def prefetch_tile(cell, s, t, low, high, b, rows):  # type: ignore[no-untyped-def]
     """Ask for what the formula reads of the last level cache, ahead of a tile's product."""
     lane = lanes(s.h)
-    padded = s.panels * s.units * lane
+    stride = s.units * lane
+    padded = s.panels * stride
     before = s.B + s.rows[t - 1] if t > 0 else 0
-    for r in range(b, b + rows):
-        for unit in range(low, high):
-            row = gate_place(cell, s, s.rows[t] + r, unit)
-            for g in range(gates(cell)):
-                prefetch(row + g * s.units * lane)
-            # The states after the step were read as those before the next one.
-            prefetch(s.extra + (before + r) * padded + unit * lane)
-            if is_given(s.dy):
-                prefetch(s.dy + s.dy_step[t] + r * s.dy_row + unit * lane)
+    for unit in range(low, high):
+        place = gate_place(cell, s, s.rows[t] + b, unit)
+        for g in range(gates(cell)):
+            prefetch(place + g * stride, rows, gates(cell) * stride)
+        # The states after the step were read as those before the next one.
+        prefetch(s.extra + (before + b) * padded + unit * lane, rows, padded)
+        if is_given(s.dy):
+            prefetch(s.dy + s.dy_step[t] + b * s.dy_row + unit * lane, rows, s.dy_row)
 
 
 @pointwise

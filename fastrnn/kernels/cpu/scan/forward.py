@@ -285,24 +285,22 @@ def prefetch_tile(cell, s, t, panel, b, rows):  # type: ignore[no-untyped-def]
     lane = lanes(s.h)
     width = gates(cell) * s.units * lane
     padded = s.panels * s.units * lane
-    for r in range(b, b + rows):
-        after = s.B + s.rows[t] + r
-        for u in range(s.units):
-            prefetch(s.h + after * s.h_row + (panel * s.units + u) * lane)
+    row = s.rows[t] + b
+    after = s.B + row
+    for column in range(panel * s.units * lane, (panel + 1) * s.units * lane, lane):
+        prefetch(s.h + after * s.h_row + column, rows, s.h_row)
         if s.saving:
-            row = s.gates + (panel * s.N + s.rows[t] + r) * width
-            for v in range(0, width, lane):
-                prefetch(row + v)
-            for u in range(s.units):
-                prefetch(s.extra + after * padded + (panel * s.units + u) * lane)
+            prefetch(s.extra + after * padded + column, rows, padded)
+    if s.saving:
+        prefetch(s.gates + (panel * s.N + row) * width, rows * (width // lane), lane)
 
 
 @pointwise
 def prefetch_input(s, t, b, end):  # type: ignore[no-untyped-def]
     """Ask for the input of the tile from sequence b on, which the first panel reads first."""
+    lane = lanes(s.x)
     for r in range(b, min(b + tile_rows(s.x), end)):
-        for i in range(0, s.I, lanes(s.x)):
-            prefetch(s.x + s.x_step[t] + r * s.x_row + i)
+        prefetch(s.x + s.x_step[t] + r * s.x_row, (s.I + lane - 1) // lane, lane)
 
 
 @task

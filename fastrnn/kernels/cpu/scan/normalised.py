@@ -172,11 +172,9 @@ def prefetch_rows(cell, s, t, panel, b, rows):  # type: ignore[no-untyped-def]
     input_width = (last - first) * s.units * lane
     for r in range(s.rows[t] + b, s.rows[t] + b + rows):
         u = s.u + (panel * s.u_rows + (s.ids[r] if is_given(s.ids) else r)) * input_width
-        for i in range(0, input_width, lane):
-            prefetch(u + i)
+        prefetch(u, input_width // lane, lane)
         if s.saving:
-            for i in range(0, width, lane):
-                prefetch(s.gates + (panel * s.N + r) * width + i)
+            prefetch(s.gates + (panel * s.N + r) * width, width // lane, lane)
 
 
 @part

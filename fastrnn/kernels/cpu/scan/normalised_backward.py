@@ -256,17 +256,17 @@ def prefetch_rows(cell, s, t, low, high, b, rows):  # type: ignore[no-untyped-de
     stride = s.units * lane
     first, last = recurrent_gates(cell)
     before = s.B + s.rows[t - 1] if t > 0 else 0
-    for r in range(b, b + rows):
-        for unit in range(low, high):
-            place = gate_place(cell, s, s.rows[t] + r, unit)
-            for g in range(gates(cell)):
-                prefetch(place + g * stride)
-            v = s.v + recurrent_place(cell, s, s.rows[t] + r, unit, s.N)
-            for g in range(last - first):
-                prefetch(v + g * stride)
-            prefetch(s.extra + ((before + r) * s.panels * s.units + unit) * lane)
-            if is_given(s.dy):
-                prefetch(s.dy + s.dy_step[t] + r * s.dy_row + unit * lane)
+    padded = s.panels * stride
+    for unit in range(low, high):
+        place = gate_place(cell, s, s.rows[t] + b, unit)
+        for g in range(gates(cell)):
+            prefetch(place + g * stride, rows, gates(cell) * stride)
+        v = s.v + recurrent_place(cell, s, s.rows[t] + b, unit, s.N)
+        for g in range(last - first):
+            prefetch(v + g * stride, rows, (last - first) * stride)
+        prefetch(s.extra + (before + b) * padded + unit * lane, rows, padded)
+        if is_given(s.dy):
+            prefetch(s.dy + s.dy_step[t] + b * s.dy_row + unit * lane, rows, s.dy_row)
 
 
 @pointwise
