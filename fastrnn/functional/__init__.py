@@ -5,23 +5,29 @@ into gradients of the arguments.  Everything above in the package uses only thes
 """
 
 from fastrnn.functional.cross_entropy import cross_entropy
+from fastrnn.functional.ctc import ctc
+from fastrnn.functional.double_backward import rnn_double_backward
 from fastrnn.functional.dropout import dropout
 from fastrnn.functional.embedding import embedding, used_rows
 from fastrnn.functional.frozen import freeze
 from fastrnn.functional.linear import linear
 from fastrnn.functional.options import Embedded
 from fastrnn.functional.rnn import rnn
+from fastrnn.functional.softmax_cross_entropy import softmax_cross_entropy
 from fastrnn.functional.stack import Direction, stack
 
 __all__ = [
     "Direction",
     "Embedded",
     "cross_entropy",
+    "ctc",
     "dropout",
     "embedding",
     "freeze",
     "linear",
     "rnn",
+    "rnn_double_backward",
+    "softmax_cross_entropy",
     "stack",
     "used_rows",
 ]

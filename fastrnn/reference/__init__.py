@@ -12,7 +12,7 @@ Every cell in `CELLS` is a formula for one step (`fastrnn.reference.recurrent` i
     gradient_norms      the same arguments -> norms (T, B) of the gradients of h
 """
 
-from fastrnn.reference import activations, embedding, linear, softmax, update
+from fastrnn.reference import activations, ctc, embedding, linear, softmax, update
 from fastrnn.reference.cifg import CIFG
 from fastrnn.reference.gru import GRU
 from fastrnn.reference.gru_reset_before import GRUResetBefore
@@ -42,4 +42,4 @@ CELLS: dict[str, Cell] = {
     "ln_gru": LayerNormGRU(),
 }
 
-__all__ = ["CELLS", "activations", "embedding", "linear", "softmax", "update"]
+__all__ = ["CELLS", "activations", "ctc", "embedding", "linear", "softmax", "update"]
