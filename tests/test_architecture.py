@@ -20,11 +20,12 @@ LAYERS = [
     ("simd", "cells"),
     ("kernels",),
     ("_validate",),
-    ("functional",),
-    ("tape", "initializers", "optimizers", "preprocessing"),
+    ("functional", "random"),
+    ("tape", "ops"),
+    ("activations", "initializers", "regularizers", "constraints", "optimizers", "preprocessing"),
     ("layers", "losses", "metrics"),
-    ("callbacks", "models", "datasets"),
-    ("torch", "keras", "onnx", "distributed"),
+    ("callbacks", "models", "datasets", "data"),
+    ("torch", "sklearn", "keras", "onnx", "distributed"),
     ("cli",),
 ]
 LEVELS = {name: level for level, names in enumerate(LAYERS) for name in names}

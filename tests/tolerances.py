@@ -40,6 +40,15 @@ TORCH_FLOAT64_GRADIENT = Kind(np.float64, rtol=4e-12, atol=4e-13)
 TORCH_FLOAT32_OUTPUT = Kind(np.float32, rtol=2e-5, atol=2e-6)
 TORCH_FLOAT32_GRADIENT = Kind(np.float32, rtol=4e-5, atol=4e-6)
 
+# Whole modules in place of torch.nn's: several layers, each of which starts from the rounding
+# errors of the last, and gradients summed over all steps of both directions.
+TORCH_MODULE_FLOAT64 = Kind(np.float64, rtol=1e-9, atol=1e-11)
+TORCH_MODULE_FLOAT32 = Kind(np.float32, rtol=1e-4, atol=1e-5)
+
+# Keras on PyTorch multiplies matrices in float32 even where all arrays are float64: sums of some
+# dozens of products, each rounded at 6e-8, pass through several steps there and back.
+KERAS = Kind(np.float64, rtol=2e-6, atol=1e-6)
+
 
 def assert_close(actual, desired, kind, name="array"):
     """Fail unless `actual` has the shape of `desired`, the dtype of `kind`, and is within bound.

@@ -1,0 +1,23 @@
+"""Reverse-mode differentiation over the closures of `fastrnn.functional`.
+
+A computation that wants a gradient records its inputs, its outputs and a closure for the tapes
+that are open in the calling thread; `GradientTape.gradient` runs the closures backwards.
+"""
+
+from fastrnn.tape.gradient_tape import GradientTape
+from fastrnn.tape.gradients import PartialGradient, RowGradients
+from fastrnn.tape.records import is_recording, is_watched, record
+from fastrnn.tape.tensor import Tensor, Variable, as_array, constant
+
+__all__ = [
+    "GradientTape",
+    "PartialGradient",
+    "RowGradients",
+    "Tensor",
+    "Variable",
+    "as_array",
+    "constant",
+    "is_recording",
+    "is_watched",
+    "record",
+]
