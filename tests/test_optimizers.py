@@ -5,7 +5,18 @@ import pytest
 from tolerances import FLOAT32_OUTPUT, FLOAT64_OUTPUT, assert_close
 
 from fastrnn.kernels.cpu.threads import get_num_threads, set_num_threads
-from fastrnn.optimizers import OPTIMIZERS, SGD, Adam, AdamW, RMSprop
+from fastrnn.optimizers import (
+    OPTIMIZERS,
+    SGD,
+    Adadelta,
+    Adagrad,
+    Adam,
+    Adamax,
+    AdamW,
+    Lion,
+    Nadam,
+    RMSprop,
+)
 from fastrnn.reference import update as reference
 
 DTYPES = [np.float32, np.float64]
@@ -13,31 +24,73 @@ OUTPUT = {np.float32: FLOAT32_OUTPUT, np.float64: FLOAT64_OUTPUT}
 SHAPES = {"W": (17, 33), "b": (33,), "scale": (), "R": (100, 3)}
 
 
-def sgd(p, g, m, step, **options):
-    return reference.sgd(p, g, m[0], **options)
+def without_step(function):
+    return lambda p, g, slots, step, **options: function(p, g, *slots, **options)
 
 
-def rmsprop(p, g, m, step, **options):
-    return reference.rmsprop(p, g, m[0], **options)
+def with_step(function):
+    return lambda p, g, slots, step, **options: function(p, g, *slots, step, **options)
 
 
-def adam(p, g, m, step, **options):
-    return reference.adam(p, g, *(m if len(m) == 2 else (0 * p, 0 * p)), step, **options)
+def descent(p, g, slots, step, **options):
+    return reference.sgd(p, g, 0 * p, **options)[:1]
 
 
-def adamw(p, g, m, step, **options):
-    return reference.adamw(p, g, *(m if len(m) == 2 else (0 * p, 0 * p)), step, **options)
+def centered_rmsprop(p, g, slots, step, *, centered, **options):
+    v, *m, a = slots
+    p, v, new_m, a = reference.centered_rmsprop(p, g, v, *(m or [0 * p]), a, **options)
+    return (p, v, new_m, a) if m else (p, v, a)
+
+
+def amsgrad(p, g, slots, step, *, amsgrad, **options):
+    return reference.amsgrad(p, g, *slots, step, **options)
+
+
+def adagrad(p, g, slots, step, *, initial_accumulator_value=0.1, **options):
+    v = slots[0] + initial_accumulator_value if step == 1 else slots[0]
+    return reference.adagrad(p, g, v, **options)
 
 
 #: An optimizer's class, options of both sides, the reference's step, and the slots to compare.
 CASES = {
-    "sgd": (SGD, {}, sgd, ""),
-    "momentum": (SGD, {"momentum": 0.8}, sgd, "m"),
-    "nesterov": (SGD, {"momentum": 0.8, "nesterov": True}, sgd, "m"),
-    "rmsprop": (RMSprop, {"rho": 0.8, "epsilon": 1e-5}, rmsprop, "v"),
-    "adam": (Adam, {}, adam, "mv"),
-    "adam, all options": (Adam, {"beta_1": 0.5, "beta_2": 0.9, "epsilon": 1e-4}, adam, "mv"),
-    "adamw": (AdamW, {"weight_decay": 0.1}, adamw, "mv"),
+    "sgd": (SGD, {}, descent, ""),
+    "momentum": (SGD, {"momentum": 0.8}, without_step(reference.sgd), "m"),
+    "nesterov": (SGD, {"momentum": 0.8, "nesterov": True}, without_step(reference.sgd), "m"),
+    "rmsprop": (RMSprop, {"rho": 0.8, "epsilon": 1e-5}, without_step(reference.rmsprop), "v"),
+    "rmsprop, momentum": (
+        RMSprop,
+        {"rho": 0.8, "momentum": 0.5},
+        without_step(reference.rmsprop_with_momentum),
+        "vm",
+    ),
+    "rmsprop, centered": (RMSprop, {"rho": 0.8, "centered": True}, centered_rmsprop, "va"),
+    "rmsprop, both": (RMSprop, {"momentum": 0.5, "centered": True}, centered_rmsprop, "vma"),
+    "adagrad": (Adagrad, {}, adagrad, "v"),
+    "adagrad, all options": (
+        Adagrad,
+        {"initial_accumulator_value": 0.5, "epsilon": 1e-3},
+        adagrad,
+        "v",
+    ),
+    "adadelta": (Adadelta, {}, without_step(reference.adadelta), "vd"),
+    "adadelta, all options": (
+        Adadelta,
+        {"rho": 0.5, "epsilon": 1e-3},
+        without_step(reference.adadelta),
+        "vd",
+    ),
+    "adam": (Adam, {}, with_step(reference.adam), "mv"),
+    "adam, all options": (
+        Adam,
+        {"beta_1": 0.5, "beta_2": 0.9, "epsilon": 1e-4},
+        with_step(reference.adam),
+        "mv",
+    ),
+    "amsgrad": (Adam, {"amsgrad": True, "beta_2": 0.5}, amsgrad, ("m", "v", "v_max")),
+    "adamw": (AdamW, {"weight_decay": 0.1}, with_step(reference.adamw), "mv"),
+    "adamax": (Adamax, {"beta_2": 0.5}, with_step(reference.adamax), "mu"),
+    "nadam": (Nadam, {"beta_1": 0.8}, with_step(reference.nadam), "mv"),
+    "lion": (Lion, {"beta_1": 0.8, "beta_2": 0.9}, without_step(reference.lion), "m"),
 }
 
 
@@ -55,8 +108,11 @@ def test_steps_match_the_reference(case, dtype, rng):
     kind, options, step_reference, letters = CASES[case]
     optimizer = kind(0.01, **options)
     weights = arrays(rng, dtype)
-    desired = {name: (array.astype(np.float64), 0 * array) for name, array in weights.items()}
-    for step in range(1, 5):
+    desired = {
+        name: (array.astype(np.float64), *[np.zeros(array.shape)] * len(letters))
+        for name, array in weights.items()
+    }
+    for step in range(1, 6):
         gradients = arrays(rng, dtype)
         before = copy(gradients)
         norm = optimizer.update(weights, gradients)
@@ -66,12 +122,12 @@ def test_steps_match_the_reference(case, dtype, rng):
                 p, before[name], slots, step, learning_rate=0.01, **options
             )
             np.testing.assert_array_equal(gradients[name], before[name])
-    assert optimizer.iterations == 4
+    assert optimizer.iterations == 5
     state = optimizer.state
     assert state.keys() == {"iterations"} | {f"{n}/{letter}" for n in SHAPES for letter in letters}
     for name, (p, *slots) in desired.items():
         assert_close(weights[name], p, OUTPUT[dtype], name)
-        for letter, slot in zip(letters, slots, strict=False):
+        for letter, slot in zip(letters, slots, strict=True):
             assert_close(state[f"{name}/{letter}"], slot, OUTPUT[dtype], f"{name}/{letter}")
 
 
@@ -323,7 +379,7 @@ def test_names_of_gradients_and_weights_must_agree():
         (SGD, {"learning_rate": -1}),
         (SGD, {"learning_rate": np.nan}),
         (SGD, {"learning_rate": "fast"}),
-        (SGD, {"momentum": 1.0}),
+        (SGD, {"momentum": 1.1}),
         (SGD, {"momentum": -0.1}),
         (SGD, {"weight_decay": -0.1}),
         (SGD, {"clipnorm": 0}),
@@ -331,6 +387,14 @@ def test_names_of_gradients_and_weights_must_agree():
         (SGD, {"global_clipnorm": np.inf}),
         (RMSprop, {"rho": 1.0}),
         (RMSprop, {"epsilon": -1e-7}),
+        (RMSprop, {"momentum": 2.0}),
+        (Adagrad, {"initial_accumulator_value": -0.1}),
+        (Adadelta, {"rho": 1.0}),
+        (Adamax, {"beta_1": 1.0}),
+        (Nadam, {"beta_2": 1.0}),
+        (Lion, {"beta_1": 0.0}),
+        (Lion, {"beta_2": 1.5}),
+        (AdamW, {"weight_decay": None}),
         (Adam, {"beta_1": 1.0}),
         (Adam, {"beta_2": 1.5}),
         (Adam, {"epsilon": None}),
@@ -363,5 +427,5 @@ def test_defaults_are_those_of_keras():
     assert (RMSprop().learning_rate, RMSprop().rho, RMSprop().epsilon) == (0.001, 0.9, 1e-7)
     adam = Adam()
     assert (adam.learning_rate, adam.beta_1, adam.beta_2) == (0.001, 0.9, 0.999)
-    assert (adam.epsilon, adam.weight_decay) == (1e-7, 0.0)
+    assert (adam.epsilon, adam.weight_decay) == (1e-7, None)
     assert AdamW().weight_decay == 0.004

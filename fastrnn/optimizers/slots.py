@@ -1,4 +1,4 @@
-"""The running averages that an optimizer keeps of each weight, and how they are read back."""
+"""What an optimizer keeps of each weight, and how it is read back."""
 
 from __future__ import annotations
 
@@ -14,25 +14,49 @@ from fastrnn.kernels.cpu.update import allocate_slots
 
 Array = NDArray[Any]
 
+#: Slots that any optimizer may have behind those of its rule: the average of the weight, and the
+#: sum of the gradients since the last step.
+AVERAGE = "average"
+ACCUMULATOR = "accumulator"
+
 
 class Slots(NamedTuple):
-    """The running averages of one weight."""
+    """What is kept of one weight: an array like it for each letter."""
 
     memory: Array  # (slots, numbers padded), see `allocate_slots`
     shape: tuple[int, ...]
+    letters: tuple[str, ...]
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Dtype of the averages."""
+        """Dtype of the arrays."""
         return self.memory.dtype
 
     def arrays(self) -> list[Array]:
-        """Return them as arrays of the weight's shape, in the memory itself."""
+        """Return the slots as arrays of the weight's shape, in the memory itself."""
         return [row[: math.prod(self.shape)].reshape(self.shape) for row in self.memory]
+
+    def array(self, letter: str) -> Array:
+        """Return one slot as an array of the weight's shape, in the memory itself."""
+        return self.arrays()[self.letters.index(letter)]
+
+
+def allocate(
+    letters: tuple[str, ...],
+    shape: tuple[int, ...],
+    dtype: np.dtype[Any],
+    initial: Mapping[str, float],
+) -> Slots:
+    """Return slots for a weight, zero but where `initial` has another number."""
+    memory = allocate_slots(math.prod(shape), len(letters), dtype)
+    slots = Slots(memory, shape, letters)
+    for letter, value in initial.items():
+        slots.array(letter)[...] = value
+    return slots
 
 
 def read(state: Mapping[str, Array], letters: Sequence[str]) -> dict[str, Slots]:
-    """Return copies of the running averages in `state`."""
+    """Return copies of the slots in `state`."""
     names: dict[str, None] = {}
     for key in state:
         name, slash, letter = key.rpartition("/")
@@ -58,8 +82,7 @@ def read(state: Mapping[str, Array], letters: Sequence[str]) -> dict[str, Slots]
                     f"companions, got {_validate.describe(array)}"
                 )
             arrays.append(array)
-        memory = allocate_slots(arrays[0].size, len(arrays), arrays[0].dtype)
-        loaded[name] = Slots(memory, arrays[0].shape)
+        loaded[name] = allocate(tuple(letters), arrays[0].shape, arrays[0].dtype, {})
         for target, array in zip(loaded[name].arrays(), arrays, strict=True):
             target[...] = array
     return loaded

@@ -74,6 +74,96 @@ def test_adamw_matches_torch_with_its_epsilon_rescaled(rng):
     )
 
 
+@pytest.mark.parametrize("centered", [False, True], ids=str)
+def test_rmsprop_with_momentum_without_epsilon_matches_torch(rng, centered):
+    options = {"momentum": 0.8, "epsilon": 0.0}
+    name = "centered_rmsprop" if centered else "rmsprop_with_momentum"
+    function = getattr(update, name)
+    walk_with_torch(
+        rng,
+        lambda optim, parameters: optim.RMSprop(
+            parameters, lr=0.001, alpha=0.9, eps=0.0, momentum=0.8, centered=centered
+        ),
+        lambda p, g, averages, step: function(
+            p, g, *(averages or [0 * p] * (2 + centered)), **options
+        ),
+    )
+
+
+def test_adagrad_without_epsilon_matches_torch(rng):
+    walk_with_torch(
+        rng,
+        lambda optim, parameters: optim.Adagrad(
+            parameters, lr=0.001, initial_accumulator_value=0.1, eps=0.0
+        ),
+        lambda p, g, averages, step: update.adagrad(p, g, *(averages or [0 * p + 0.1]), epsilon=0),
+    )
+
+
+def test_adadelta_matches_torch(rng):
+    walk_with_torch(
+        rng,
+        lambda optim, parameters: optim.Adadelta(parameters, lr=0.5, rho=0.8, eps=1e-3),
+        lambda p, g, averages, step: update.adadelta(
+            p, g, *(averages or [0 * p] * 2), learning_rate=0.5, rho=0.8, epsilon=1e-3
+        ),
+    )
+
+
+def test_amsgrad_matches_torch_with_its_epsilon_rescaled(rng):
+    walk_with_torch(
+        rng,
+        lambda optim, parameters: optim.Adam(parameters, lr=0.001, amsgrad=True),
+        lambda p, g, averages, step: update.amsgrad(
+            p, g, *(averages or [0 * p] * 3), step, epsilon=0.01
+        ),
+        torch_epsilon,
+    )
+
+
+def test_adamax_without_epsilon_matches_torch(rng):
+    walk_with_torch(
+        rng,
+        lambda optim, parameters: optim.Adamax(parameters, lr=0.001, betas=(0.9, 0.8), eps=0.0),
+        lambda p, g, averages, step: update.adamax(
+            p, g, *(averages or [0 * p] * 2), step, beta_2=0.8, epsilon=0.0
+        ),
+    )
+
+
+@pytest.fixture
+def float64_scalars():
+    """Make torch keep NAdam's product of momenta in float64 too."""
+    torch = pytest.importorskip("torch")
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(before)
+
+
+def test_nadam_matches_torch_with_the_growth_of_its_momentum(rng, float64_scalars):
+    walk_with_torch(
+        rng,
+        lambda optim, parameters: optim.NAdam(parameters, lr=0.001, eps=1e-3, momentum_decay=1.0),
+        lambda p, g, averages, step: update.nadam(
+            p, g, *(averages or [0 * p] * 2), step, epsilon=1e-3
+        ),
+    )
+
+
+def test_lion_by_hand():
+    p, m = update.lion(
+        [1.0, 1.0, 1.0],
+        [2.0, -8.0, 0.0],
+        [4.0, 4.0, 0.0],
+        learning_rate=0.5,
+        beta_1=0.5,
+        beta_2=0.75,
+    )
+    assert_close(p, np.array([0.5, 1.5, 1.0]), FLOAT64_OUTPUT, "p")
+    assert_close(m, np.array([3.5, 1.0, 0.0]), FLOAT64_OUTPUT, "m")
+
+
 def test_sgd_by_hand():
     p, m = update.sgd([1.0], [2.0], [4.0], learning_rate=0.5, momentum=0.75)
     assert_close(m, np.array([0.75 * 4 - 0.5 * 2]), FLOAT64_OUTPUT, "m")
@@ -118,6 +208,14 @@ def test_updates_leave_their_arguments_as_they_were(rng):
     update.rmsprop(p, g, v)
     update.adam(p, g, m, v, 1)
     update.adamw(p, g, m, v, 1)
+    update.rmsprop_with_momentum(p, g, v, m)
+    update.centered_rmsprop(p, g, v, m, 0 * m)
+    update.adagrad(p, g, v)
+    update.adadelta(p, g, v, m)
+    update.amsgrad(p, g, m, v, v, 1)
+    update.adamax(p, g, m, v, 1)
+    update.nadam(p, g, m, v, 1)
+    update.lion(p, g, m)
     update.clip_by_global_norm(arrays, 0.1)
     for a, kept in zip(arrays, before, strict=True):
         np.testing.assert_array_equal(a, kept)

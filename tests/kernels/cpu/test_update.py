@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from tolerances import FLOAT32_OUTPUT, FLOAT64_GRADIENT, FLOAT64_OUTPUT, assert_close
 
-from fastrnn.kernels.cpu import update
+from fastrnn.kernels.cpu import rules, update
 from fastrnn.reference import update as reference
 
 DTYPES = [np.float32, np.float64]
@@ -17,37 +17,83 @@ def corrected(step):
     return 0.001 * np.sqrt(1 - 0.999**step) / (1 - 0.9**step)
 
 
+def nadam(step):
+    momenta = [0.9 * (1 - 0.5 * 0.96**n) for n in range(1, step + 2)]
+    ahead = 0.001 * momenta[-1] / (1 - np.prod(momenta))
+    now = 0.001 * (1 - momenta[-2]) / (1 - np.prod(momenta[:-1]))
+    return rules.Nadam(ahead, now, 1 / (1 - 0.999**step), 0.9, 0.999, 1e-7)
+
+
 #: By name: the rule of a step, and the reference's step from (p, g, averages, step).
 RULES = {
     "descent": (
-        lambda step: update.Descent(0.01, 0.0),
+        lambda step: rules.Descent(0.01),
         lambda p, g, averages, step: reference.sgd(p, g, 0 * p)[:1],
     ),
     "momentum": (
-        lambda step: update.Momentum(0.01, 0.0, 0.9),
+        lambda step: rules.Momentum(0.01, 0.9),
         lambda p, g, averages, step: reference.sgd(p, g, *averages, momentum=0.9),
     ),
     "nesterov": (
-        lambda step: update.Nesterov(0.01, 0.0, 0.9),
+        lambda step: rules.Nesterov(0.01, 0.9),
         lambda p, g, averages, step: reference.sgd(p, g, *averages, momentum=0.9, nesterov=True),
     ),
     "rmsprop": (
-        lambda step: update.RMSprop(0.001, 0.0, 0.9, 1e-7),
+        lambda step: rules.RMSprop(0.001, 0.9, 1e-7),
         lambda p, g, averages, step: reference.rmsprop(p, g, *averages),
     ),
+    "rmsprop, momentum": (
+        lambda step: rules.RMSpropMomentum(0.001, 0.9, 1e-7, 0.8),
+        lambda p, g, averages, step: reference.rmsprop_with_momentum(p, g, *averages, momentum=0.8),
+    ),
+    "rmsprop, centered": (
+        lambda step: rules.CenteredRMSprop(0.001, 0.9, 1e-7),
+        lambda p, g, averages, step: np.delete(
+            reference.centered_rmsprop(p, g, averages[0], 0 * p, averages[1]), 2, axis=0
+        ),
+    ),
+    "rmsprop, centered, momentum": (
+        lambda step: rules.CenteredRMSpropMomentum(0.001, 0.9, 1e-7, 0.8),
+        lambda p, g, averages, step: reference.centered_rmsprop(p, g, *averages, momentum=0.8),
+    ),
+    "adagrad": (
+        lambda step: rules.Adagrad(0.001, 1e-7),
+        lambda p, g, averages, step: reference.adagrad(p, g, *averages),
+    ),
+    "adadelta": (
+        lambda step: rules.Adadelta(0.001, 0.95, 1e-7),
+        lambda p, g, averages, step: reference.adadelta(p, g, *averages),
+    ),
     "adam": (
-        lambda step: update.Adam(corrected(step), 0.0, 0.9, 0.999, 1e-7),
+        lambda step: rules.Adam(corrected(step), 0.9, 0.999, 1e-7),
         lambda p, g, averages, step: reference.adam(p, g, *averages, step),
     ),
-    "adamw": (
-        lambda step: update.Adam(corrected(step), 0.001 * 0.004, 0.9, 0.999, 1e-7),
-        lambda p, g, averages, step: reference.adamw(p, g, *averages, step),
+    "amsgrad": (
+        lambda step: rules.AMSGrad(corrected(step), 0.9, 0.999, 1e-7),
+        lambda p, g, averages, step: reference.amsgrad(p, g, *averages, step),
+    ),
+    "adamax": (
+        lambda step: rules.Adamax(0.001 / (1 - 0.9**step), 0.9, 0.999, 1e-7),
+        lambda p, g, averages, step: reference.adamax(p, g, *averages, step),
+    ),
+    "nadam": (nadam, lambda p, g, averages, step: reference.nadam(p, g, *averages, step)),
+    "lion": (
+        lambda step: rules.Lion(0.001, 0.9, 0.99),
+        lambda p, g, averages, step: reference.lion(p, g, *averages),
+    ),
+    "mix": (
+        lambda step: rules.Mix(0.75, 0.5),
+        lambda p, g, averages, step: (0.75 * p + 0.5 * g,),
     ),
 }
 
 
+def test_every_rule_is_tested():
+    assert {type(make(1)) for make, _ in RULES.values()} == set(rules.SLOTS)
+
+
 def slots_for(parameters, rule):
-    count = len(update.SLOTS[type(rule)])
+    count = len(rules.SLOTS[type(rule)])
     return [update.allocate_slots(p.size, count, p.dtype) for p in parameters]
 
 
@@ -65,7 +111,7 @@ def walk(rng, name, dtype):
     for step in range(1, STEPS + 1):
         gradients = [np.asarray(rng.standard_normal(shape), dtype) for shape in SHAPES]
         tensors.set_gradients(gradients)
-        tensors.step(make_rule(step), np.ones(len(SHAPES)), np.inf)
+        tensors.step(make_rule(step), limit=np.inf)
         taken.append(gradients)
     return parameters, slots, taken
 
@@ -104,10 +150,10 @@ def test_neighbours_of_unaligned_tensors_stay(size, dtype):
     memory, gradient = np.full(size + 40, 7, dtype), np.full(size + 40, np.nan, dtype)
     parameter, g = memory[1 : size + 1], gradient[1 : size + 1]
     g[:] = 1
-    rule = update.Adam(0.001, 0.0, 0.9, 0.999, 1e-7)
+    rule = rules.Adam(0.001, 0.9, 0.999, 1e-7)
     tensors = update.Tensors([parameter], slots_for([parameter], rule))
     tensors.set_gradients([g])
-    tensors.step(rule, np.ones(1), np.inf)
+    tensors.step(rule, limit=np.inf)
     assert (parameter < 7).all()
     assert memory[0] == 7 and (memory[size + 1 :] == 7).all()
     np.testing.assert_array_equal(tensors.square_sums(), [size])
@@ -122,7 +168,7 @@ def test_nan_in_a_gradient_reaches_its_own_number_only(name, dtype):
     slots = slots_for([p], rule)
     tensors = update.Tensors([p], slots)
     tensors.set_gradients([g])
-    tensors.step(rule, np.ones(1), 2.0)
+    tensors.step(rule, limit=2.0)
     np.testing.assert_array_equal(np.isnan(p), np.isnan(g))
     for slot in slots[0]:
         np.testing.assert_array_equal(np.isnan(slot[:100]), np.isnan(g))
@@ -134,7 +180,7 @@ def test_gradients_are_scaled_each_and_then_cut_off(dtype):
     tensors = update.Tensors([first, second], [update.allocate_slots(33, 0, first.dtype)] * 2)
     gradients = np.linspace(-4, 4, 33).astype(dtype), np.array([1, np.inf, 3, -8, 0.5], dtype)
     tensors.set_gradients(gradients)
-    tensors.step(update.Descent(1.0, 0.0), np.array([0.5, 2.0]), 1.5)
+    tensors.step(rules.Descent(1.0), scales=np.array([0.5, 2.0]), limit=1.5)
     assert_close(first, -np.clip(np.linspace(-2, 2, 33), -1.5, 1.5), OUTPUT[dtype])
     assert_close(second, -np.array([1.5, 1.5, 1.5, -1.5, 1.0]), OUTPUT[dtype])
 
@@ -147,7 +193,7 @@ def test_square_sums_are_those_of_float64_for_any_number_of_workers(dtype, rng, 
     found = []
     for number in (1, 2, 3, 8):
         workers(monkeypatch, number)
-        tensors = update.Tensors(parameters, slots_for(parameters, update.Descent(0.1, 0.0)))
+        tensors = update.Tensors(parameters, slots_for(parameters, rules.Descent(0.1)))
         tensors.set_gradients(gradients)
         found.append(tensors.square_sums())
         assert_close(found[-1], desired, FLOAT64_GRADIENT)
@@ -157,7 +203,7 @@ def test_square_sums_are_those_of_float64_for_any_number_of_workers(dtype, rng, 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_square_sums_show_what_is_not_finite(value):
     gradients = [np.ones(5, np.float32), np.full(9, value, np.float32)]
-    tensors = update.Tensors(gradients, slots_for(gradients, update.Descent(0.1, 0.0)))
+    tensors = update.Tensors(gradients, slots_for(gradients, rules.Descent(0.1)))
     tensors.set_gradients(gradients)
     np.testing.assert_array_equal(tensors.square_sums(), [5, value])
 
@@ -169,15 +215,63 @@ def test_rows_that_are_left_out_are_not_even_read(number, monkeypatch, rng):
     rows = np.array([0, 3, 4, 49])
     gradient = np.full_like(table, np.nan)
     gradient[rows] = rng.standard_normal((4, 7))
-    tensors = update.Tensors([table, other], slots_for([table, other], update.Descent(0.1, 0.0)))
+    tensors = update.Tensors([table, other], slots_for([table, other], rules.Descent(0.1)))
     tensors.set_gradients([gradient, np.ones_like(other)], [rows, None])
     desired = np.sum(gradient[rows].astype(np.float64) ** 2)
     assert_close(tensors.square_sums(), np.array([desired, 20.0]), FLOAT64_GRADIENT)
-    tensors.step(update.Descent(0.5, 0.0), np.ones(2), np.inf)
+    tensors.step(rules.Descent(0.5), limit=np.inf)
     assert_close(table[rows], 1 - 0.5 * gradient[rows].astype(np.float64), FLOAT32_OUTPUT)
     assert (np.delete(table, rows, axis=0) == 1).all()
     assert (other == 0.5).all()
     # The next step may be on all rows again.
     tensors.set_gradients([np.ones_like(table), np.ones_like(other)])
-    tensors.step(update.Descent(0.5, 0.0), np.ones(2), np.inf)
+    tensors.step(rules.Descent(0.5), limit=np.inf)
     assert (np.delete(table, rows, axis=0) == 0.5).all()
+
+
+@pytest.mark.parametrize("number", [1, 2, 3, 8])
+def test_a_gradient_may_have_the_used_rows_alone(number, monkeypatch, rng):
+    workers(monkeypatch, number)
+    table, other, empty = np.ones((50, 7)), np.ones(20), np.ones((9, 2))
+    rows = np.array([0, 3, 4, 49])
+    gradient = rng.standard_normal((4, 7))
+    tensors = update.Tensors(
+        [other, table, empty], slots_for([other, table, empty], rules.Descent(0.5))
+    )
+    tensors.set_gradients(
+        [np.ones(20), gradient, np.zeros((0, 2))], [None, rows, np.zeros(0, np.int64)]
+    )
+    desired = np.array([20.0, np.sum(gradient**2), 0.0])
+    assert_close(tensors.square_sums(), desired, FLOAT64_GRADIENT)
+    tensors.step(rules.Descent(0.5), limit=np.inf)
+    assert_close(table[rows], 1 - 0.5 * gradient, FLOAT64_OUTPUT)
+    assert (np.delete(table, rows, axis=0) == 1).all()
+    assert (other == 0.5).all() and (empty == 1).all()
+
+
+def test_each_parameter_has_its_own_decay():
+    first, second = np.full(33, 4.0), np.full(5, 4.0)
+    tensors = update.Tensors([first, second], [update.allocate_slots(33, 0, first.dtype)] * 2)
+    tensors.set_gradients([np.ones(33), np.ones(5)])
+    tensors.step(rules.Descent(1.0), decays=np.array([0.25, 0.0]), limit=np.inf)
+    np.testing.assert_array_equal(first, 4 - 1 - 1)
+    np.testing.assert_array_equal(second, 4 - 1)
+
+
+def test_the_sign_of_zero_is_zero_and_of_nan_nan():
+    p, g = np.zeros(4), np.array([0.0, 2.0, -2.0, np.nan])
+    tensors = update.Tensors([p], slots_for([p], rules.Lion(0.5, 0.9, 0.9)))
+    tensors.set_gradients([g])
+    tensors.step(rules.Lion(0.5, 0.9, 0.9), limit=np.inf)
+    np.testing.assert_array_equal(p, [0, -0.5, 0.5, np.nan])
+
+
+def test_rounding_makes_no_variance_negative():
+    # v and a * a are about g * g, with an error that is larger than epsilon.
+    p, g = np.zeros(64, np.float32), np.linspace(1e4, 2e4, 64).astype(np.float32)
+    rule = rules.CenteredRMSprop(0.001, 0.5, 1e-7)
+    tensors = update.Tensors([p], slots_for([p], rule))
+    for _ in range(100):
+        tensors.set_gradients([g])
+        tensors.step(rule, limit=np.inf)
+    assert np.isfinite(p).all()
