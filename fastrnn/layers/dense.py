@@ -6,47 +6,107 @@ from typing import Any
 
 import numpy as np
 
-from fastrnn import functional
-from fastrnn.layers.layer import Layer, as_tensor, positive
+from fastrnn import activations, functional
+from fastrnn.layers.arguments import as_floats
+from fastrnn.layers.checks import flag, positive
+from fastrnn.layers.input_spec import InputSpec
+from fastrnn.layers.layer import Layer
 from fastrnn.tape import Tensor, record
 
 
 class Dense(Layer):
-    """y = x @ kernel + bias.
+    """y = activation(x kernel + bias).
 
     Parameters
     ----------
     units : int
         Length of a row of y.
-    input_dim : int
-        Length of a row of x.
+    activation : str or callable, optional
+        A name of `fastrnn.activations`, or a function of a Tensor.
+    use_bias : bool
+    kernel_..., bias_...
+        What weights start as, and their terms of the loss and constraints.
+    activity_regularizer : callable or str, optional
+        Its value on the output is a term of the loss.
     """
 
-    def __init__(self, units: int, input_dim: int, *, name: str = "dense", **options: Any) -> None:
-        super().__init__(name=name, **options)
-        self.units = positive("units", units)
-        shape = (positive("input_dim", input_dim), units)
-        self.kernel = self._add_weight("kernel", shape, "glorot_uniform")
-        self.bias = self._add_weight("bias", (units,), "zeros")
+    supports_masking = True
 
-    def __call__(self, inputs: Any) -> Tensor:
-        """Return the products (..., units) of rows (..., input_dim)."""
-        x = as_tensor(inputs, self.dtype)
-        y, backward = functional.linear(x.value, self.kernel.value, self.bias.value)
+    def __init__(
+        self,
+        units: int,
+        activation: Any = None,
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        bias_initializer: Any = "zeros",
+        kernel_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        activity_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        bias_constraint: Any = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(activity_regularizer=activity_regularizer, **options)
+        self.units = positive("units", units)
+        self.activation = activations.get(activation)
+        self.use_bias = flag("use_bias", use_bias)
+        self._choices = {
+            "kernel": (kernel_initializer, kernel_regularizer, kernel_constraint),
+            "bias": (bias_initializer, bias_regularizer, bias_constraint),
+        }
+        self.kernel: Any = None
+        self.bias: Any = None
+        self.input_spec = InputSpec(min_ndim=1)
+
+    def build(self, input_shape: Any) -> None:
+        """Make the weights for inputs (..., I)."""
+        features = input_shape[-1]
+        if features is None:
+            raise ValueError(f"{self.name}: expected a length in the last axis, got {input_shape}")
+        self.kernel = self._weight("kernel", (features, self.units))
+        if self.use_bias:
+            self.bias = self._weight("bias", (self.units,))
+        self.input_spec = InputSpec(min_ndim=1, axes={-1: features})
+
+    def _weight(self, name: str, shape: tuple[int, ...]) -> Any:
+        initializer, regularizer, constraint = self._choices[name]
+        return self.add_weight(
+            name=name, shape=shape, initializer=initializer, regularizer=regularizer,
+            constraint=constraint,
+        )  # fmt: skip
+
+    def _sources(self, x: Tensor) -> list[Tensor]:
+        return [x, self.kernel] if self.bias is None else [x, self.kernel, self.bias]
+
+    def call(self, inputs: Any) -> Tensor:
+        """Return the products (..., units) of rows (..., I)."""
+        x = as_floats(inputs, self.dtype)
+        bias = None if self.bias is None else self.bias.value
+        y, backward = functional.linear(x.value, self.kernel.value, bias)
         output = Tensor(y)
-        record([x, self.kernel, self.bias], [output], backward)
-        return output
+        sources = self._sources(x)
+        record(sources, [output], lambda dy: list(backward(dy))[: len(sources)])
+        result: Tensor = self.activation(output)
+        return result
 
     def cross_entropy(self, inputs: Any, targets: Any, *, training: bool) -> Tensor:
         """Return the mean softmax cross entropy of this layer's products, a scalar, in nats.
 
-        inputs (..., input_dim), targets (...) integers in 0..units-1.  Cheaper than the layer
-        and the loss one after the other: there is one buffer of logits.
+        inputs (..., I), targets (...) integers in 0..units-1.  Cheaper than the layer and the
+        loss one after the other: there is one buffer of logits.  The activation is not applied.
         """
-        x = as_tensor(inputs, self.dtype)
+        x = as_floats(inputs, self.dtype)
+        if not self.built:
+            self.build(x.shape)
+        bias = None if self.bias is None else self.bias.value
         loss, backward = functional.cross_entropy(
-            x.value, self.kernel.value, self.bias.value, targets, training=training
+            x.value, self.kernel.value, bias, targets, training=training
         )
         output = Tensor(np.float64(loss)[...])
-        record([x, self.kernel, self.bias], [output], lambda d: backward(float(d)))
+        sources = self._sources(x)
+        record(sources, [output], lambda d: list(backward(float(d)))[: len(sources)])
         return output
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """Return the shape with `units` at its end."""
+        return (*input_shape[:-1], self.units)

@@ -8,38 +8,70 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastrnn import functional
-from fastrnn.layers.layer import Layer, positive
-from fastrnn.tape import Tensor, Variable, record
+from fastrnn.layers.checks import flag, positive
+from fastrnn.layers.layer import Layer
+from fastrnn.tape import RowGradients, Tensor, Variable, record
 
 Array = NDArray[Any]
+_NOTHING: Array = np.empty(0)
 
 
 class LookedUp(Tensor):
     """Rows of a table that are copied out only if somebody asks for the array.
 
     A recurrent layer does not: it looks up products of the table with its weights.
+
+    Parameters
+    ----------
+    ids : (...) array of integers
+    table : (V, D) Variable
     """
 
+    is_source = False
+
     def __init__(self, ids: Array, table: Variable) -> None:
-        super().__init__(np.empty(0))
+        super().__init__(_NOTHING)
         self.ids = ids
         self.table = table
         self._rows: Array | None = None
-        self._backward: Any = None
+        self._pull: Any = None
 
     @property
     def value(self) -> Array:
         """The rows (..., D), copied at the first use."""
         if self._rows is None:
-            self._rows, self._backward = functional.embedding(self.ids, self.table.value)
-        # At every use, as another tape may be open; what arrives goes to one record only.
-        record([self.table], [self], lambda dy: [self._backward(dy)])
+            self._rows, self._pull = functional.embedding(self.ids, self.table.value)
+        # At every use, as another tape may be open.  The closure does not hold this tensor.
+        ids, pull, shape = self.ids, self._pull, self.table.shape
+        is_sparse = self.is_sparse
+
+        def backward(dy: Array) -> list[Any]:
+            return [RowGradients.from_ids(ids, dy, shape) if is_sparse else pull(dy)]
+
+        record([self.table], [self], backward, repeatable=True)
         return self._rows
+
+    @property
+    def is_sparse(self) -> bool:
+        """Whether the table has more rows than are looked up."""
+        return self.table.shape[0] > self.ids.size
+
+    def gradient_of(self, dtable: Array) -> Any:
+        """Return a gradient (V, D) of the table as that of its rows, where they are few."""
+        if not self.is_sparse:
+            return dtable
+        rows = functional.used_rows(self.ids, len(dtable))
+        return RowGradients(rows, dtable[rows], dtable.shape)
 
     @property
     def shape(self) -> tuple[int, ...]:
         """Shape of the rows."""
         return (*self.ids.shape, self.table.shape[1])
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes of the rows."""
+        return self.ids.ndim + 1
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -53,28 +85,62 @@ class Embedding(Layer):
     Parameters
     ----------
     input_dim : int
-        Size of the vocabulary.
+        Size of the vocabulary V: indices are in 0..V-1.
     output_dim : int
         Length of a vector.
-    embeddings_initializer : str
-        A name out of `fastrnn.initializers.INITIALIZERS`.
+    embeddings_initializer, embeddings_regularizer, embeddings_constraint
+        What the table starts as, its term of the loss and its constraint.
+    mask_zero : bool
+        Index 0 is padding: the layers above pass its steps over.
+    weights : (V, D) array, or a list of it, optional
+        What the table starts as.
     """
 
     def __init__(
         self,
         input_dim: int,
         output_dim: int,
-        *,
-        embeddings_initializer: str = "uniform",
-        name: str = "embedding",
+        embeddings_initializer: Any = "uniform",
+        embeddings_regularizer: Any = None,
+        embeddings_constraint: Any = None,
+        mask_zero: bool = False,
+        weights: Any = None,
         **options: Any,
     ) -> None:
-        super().__init__(name=name, **options)
+        super().__init__(**options)
         self.input_dim = positive("input_dim", input_dim)
         self.output_dim = positive("output_dim", output_dim)
-        shape = (input_dim, output_dim)
-        self.embeddings = self._add_weight("embeddings", shape, embeddings_initializer)
+        self.mask_zero = flag("mask_zero", mask_zero)
+        self.supports_masking = self.mask_zero
+        self._choices = {
+            "initializer": embeddings_initializer, "regularizer": embeddings_regularizer,
+            "constraint": embeddings_constraint,
+        }  # fmt: skip
+        # Nothing depends on the inputs' shape.
+        self.build(None)
+        if weights is not None:
+            self.set_weights(weights if isinstance(weights, list | tuple) else [weights])
+            self._arguments["weights"] = None
 
-    def __call__(self, ids: Any) -> Tensor:
-        """Return the vectors (..., output_dim) of integer indices (...)."""
-        return LookedUp(np.asarray(ids), self.embeddings)
+    def build(self, input_shape: Any) -> None:
+        """Make the table."""
+        if not self.built:
+            shape = (self.input_dim, self.output_dim)
+            self.embeddings = self.add_weight(name="embeddings", shape=shape, **self._choices)
+
+    def call(self, inputs: Any) -> Tensor:
+        """Return the vectors (..., D) of integers (...)."""
+        ids = np.asarray(inputs)
+        if ids.dtype.kind not in "iu":
+            if ids.dtype.kind != "f" or (ids != np.floor(ids)).any():
+                raise ValueError(f"{self.name}: expected integers, got {ids.dtype}")
+            ids = ids.astype(np.int64)
+        return LookedUp(ids, self.embeddings)
+
+    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Array | None:
+        """Return where the indices are not 0."""
+        return np.asarray(inputs) != 0 if self.mask_zero else None
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """Return the shape with the vectors' length at its end."""
+        return (*input_shape, self.output_dim)

@@ -1,81 +1,327 @@
-"""What all layers have in common: weights made at the first call."""
+"""What all layers have in common."""
 
 from __future__ import annotations
 
+import functools
+import inspect
+import warnings
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from fastrnn.initializers import INITIALIZERS
-from fastrnn.tape import Tensor, Variable
-
-Array = NDArray[Any]
-
-
-def as_tensor(x: Any, dtype: np.dtype[Any]) -> Tensor:
-    """Return `x` as a Tensor; what is not yet an array of floats becomes `dtype`."""
-    if isinstance(x, Tensor):
-        return x
-    array = np.asarray(x)
-    is_chosen = array.dtype.kind == "f" and hasattr(x, "__array__")
-    return Tensor(array if is_chosen else array.astype(dtype))
+from fastrnn import regularizers
+from fastrnn.layers import context, symbol
+from fastrnn.layers.arguments import Call, as_tensor
+from fastrnn.layers.input_spec import check_inputs
+from fastrnn.layers.owner import Owner
+from fastrnn.layers.serialization import revived, serialize
+from fastrnn.layers.structure import leaves, mapped
+from fastrnn.tape import Tensor, Variable, constant
 
 
-class Layer:
-    """A function with weights.
+class Layer(Owner):
+    """A function with weights, called on arrays or, to build a model of them, on symbols.
+
+    A layer of your own defines `__init__`, `build(input_shape)`, which makes weights with
+    `add_weight` when the shape of the first input is known, and `call(inputs)`, which may take
+    `training`, `mask` and more.  Layers and variables that it keeps in attributes, or in lists
+    and dicts there, are its own.
 
     Parameters
     ----------
-    name : str
-        Starts the names of its weights.
-    seed : int or sequence of ints
-        Of its initial weights.
+    activity_regularizer : callable or str, optional
+        Its value on every output is a term of the loss.
+    trainable : bool
+        Whether optimizers change the weights.
     dtype : str
-        float32 or float64.
+        float32, unless given, or float64: of weights and of floats that come in.
+    name : str, optional
+        Made of the class's name if not given: lstm, lstm_1, ...
+    input_shape, batch_input_shape, input_dim, input_length, batch_size : optional
+        Of older programs.  `input_shape` of the first layer tells a `Sequential` what it takes.
+
+    Attributes
+    ----------
+    supports_masking : bool
+        Whether the layer passes the mask of its input on, by `compute_mask`.
+    input_spec : InputSpec or list of them, optional
+        What is checked of inputs at every call.
+    built : bool
+        Whether the weights are made.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastrnn import layers
+    >>> class Scale(layers.Layer):
+    ...     def build(self, input_shape):
+    ...         self.factor = self.add_weight(shape=input_shape[-1:], initializer="ones")
+    ...     def call(self, inputs):
+    ...         return inputs * self.factor
+    >>> layer = Scale()
+    >>> layer(np.ones((2, 3))).shape, layer.count_params()
+    ((2, 3), 3)
     """
 
-    def __init__(self, *, name: str, seed: Any = 0, dtype: str = "float32") -> None:
-        self.name = name
-        self.dtype = np.dtype(dtype)
-        if self.dtype not in (np.float32, np.float64):
-            raise ValueError(f"dtype: expected float32 or float64, got {dtype!r}")
-        self.variables: list[Variable] = []
-        self._rng = np.random.default_rng(seed)
+    supports_masking = False
+    _arguments: dict[str, Any]
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Layer:
+        """Remember what the constructor is given, for `get_config`."""
+        layer = super().__new__(cls)
+        layer._arguments = _constructor_arguments(cls, layer, args, kwargs)
+        return layer
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "build" in cls.__dict__:
+            cls.build = _named_build(cls.build)  # type: ignore[method-assign]
+
+    def __init__(
+        self,
+        *,
+        activity_regularizer: Any = None,
+        trainable: bool = True,
+        dtype: Any = None,
+        name: str | None = None,
+        **older: Any,
+    ) -> None:
+        self.name = context.automatic_name(type(self).__name__) if name is None else str(name)
+        self.dtype = _dtype(dtype)
+        self.built = False
+        self.input_spec: Any = None
+        self.activity_regularizer = regularizers.get(activity_regularizer)
+        self.given_input_shape = _older_shape(type(self).__name__, older)
+        self._variables: list[Variable] = []
+        self._added_losses: list[Tensor] = []
+        self._held = []
+        self._trainable = bool(trainable)
+        self._has_warned = False
+
+    # What subclasses define.
+
+    def build(self, input_shape: Any) -> None:
+        """Make the weights, for inputs of this shape; None stands for any length."""
+
+    def call(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the layer's outputs."""
+        raise NotImplementedError(f"{type(self).__name__}: expected a method `call`")
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """Return the shape of the output, or a list of them; None stands for any length.
+
+        Layers that do not define it are tried on zeros.
+        """
+        raise NotImplementedError
+
+    def output_dtype(self, dtypes: set[np.dtype[Any]]) -> np.dtype[Any]:
+        """Return the dtype of the output for inputs of these dtypes; used for symbols."""
+        return self.dtype
+
+    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
+        """Return the mask of the output, (B, T) bools or None; that of the input by itself."""
+        return previous_mask
+
+    # Calls.
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Compute: arrays become Tensors, weights are made at the first call.
+
+        Parameters
+        ----------
+        training : bool, optional
+            As in the call of the layer around this one, if not given; False outside of all.
+        mask : (B, T) bools, optional
+            Which steps there are; the input's own mask if not given.
+
+        Returns
+        -------
+        Tensor or structure of Tensors
+            `Symbol`s if there is one among the inputs.
+        """
+        if "_variables" not in self.__dict__:
+            raise RuntimeError(f"{type(self).__name__}.__init__: expected super().__init__() in it")
+        given = Call(self, args, kwargs)
+        check_inputs(self.name, self.input_spec, given.shapes)
+        if not self.built:
+            self._build(given)
+            check_inputs(self.name, self.input_spec, given.shapes)
+        if given.is_symbolic:
+            return symbol.call(self, given)
+        if context.is_outermost():
+            self._clear_losses()
+        training = context.training_of_call(given.training)
+        masks = given.masks()
+        placed, named = given.arguments(training, masks)
+        with context.calling(self.name, training):
+            outputs = mapped(_result, self.call(*placed, **named))
+            if self.activity_regularizer is not None:
+                for output in leaves(outputs):
+                    self.add_loss(self.activity_regularizer(output))
+        self._pass_mask(given.first, masks, outputs)
+        return outputs
+
+    def _build(self, given: Call) -> None:
+        """Make the weights for the inputs of a call."""
+        names = list(inspect.signature(self.build).parameters)
+        if len(names) <= 1:
+            self.build(given.first_shape)
+        else:
+            self.build(**{name: given.shape_of(name.removesuffix("_shape")) for name in names})
+        self.built = True
+
+    def _pass_mask(self, inputs: Any, masks: Any, outputs: Any) -> None:
+        is_masked = any(mask is not None for mask in leaves(masks))
+        if not self.supports_masking:
+            if is_masked and not self._has_warned:
+                self._has_warned = True
+                warnings.warn(
+                    f"{self.name}: {type(self).__name__} does not support masking, and the mask "
+                    "of its input ends here",
+                    stacklevel=3,
+                )
+            return
+        if not is_masked and type(self).compute_mask is Layer.compute_mask:
+            return
+        computed = leaves(self.compute_mask(inputs, masks))
+        tensors = leaves(outputs)
+        if len(computed) == 1:
+            computed += [None] * (len(tensors) - 1)
+        for tensor, mask in zip(tensors, computed, strict=False):
+            if mask is not None and isinstance(tensor, Tensor):
+                tensor.mask = mask
+
+    # Losses.
+
+    def add_loss(self, loss: Any) -> None:
+        """Add a scalar to `losses`, until the next call."""
+        self._added_losses += [as_tensor(each, self.dtype) for each in leaves(loss)]
 
     @property
-    def trainable_variables(self) -> list[Variable]:
-        """The weights that optimizers change."""
-        return [variable for variable in self.variables if variable.trainable]
+    def losses(self) -> list[Tensor]:
+        """Scalars to add to a loss: those of `add_loss` and of regularizers, of all layers."""
+        added = [loss for layer in self._all_layers() for loss in layer._added_losses]
+        regular = [(v, v.regularizer) for v in self.trainable_variables]
+        return [*added, *(r(v) for v, r in regular if r is not None)]
 
-    def get_weights(self) -> list[Array]:
-        """Return copies of the weights, in Keras' order and layout."""
-        return [variable.value.copy() for variable in self.variables]
+    def _clear_losses(self) -> None:
+        for layer in self._all_layers():
+            if layer._added_losses:
+                layer._added_losses = []
 
-    def set_weights(self, weights: list[Array]) -> None:
-        """Overwrite the weights.
+    # Configurations.
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments as JSON can hold them.
 
         Raises
         ------
-        ValueError
-            If their number or a shape does not fit.
+        NotImplementedError
+            If an argument is no number, string, layer or other thing with a configuration: the
+            layer then needs a `get_config` of its own.
         """
-        if len(weights) != len(self.variables):
-            raise ValueError(
-                f"weights: {self.name} expected {len(self.variables)} arrays, got {len(weights)}"
-            )
-        for variable, value in zip(self.variables, weights, strict=True):
-            variable.assign(value)
+        config = {"name": self.name, "trainable": self.trainable, "dtype": str(self.dtype)}
+        is_own = type(self).get_config is not Layer.get_config
+        for name, value in self._arguments.items():
+            now = getattr(self, name, value)
+            plain = bool | int | float | str | None
+            if isinstance(value, plain) and isinstance(now, plain):
+                value = now
+            try:
+                config[name] = serialize(value)
+            except TypeError as error:
+                if not is_own:
+                    raise NotImplementedError(
+                        f"{type(self).__name__}.get_config: expected one, as {name}={value!r} "
+                        "cannot be written"
+                    ) from error
+        return config
 
-    def _add_weight(self, name: str, shape: tuple[int, ...], initializer: str) -> Variable:
-        value = INITIALIZERS[initializer](shape, self._rng, self.dtype)
-        variable = Variable(value, f"{self.name}/{name}")
-        self.variables.append(variable)
-        return variable
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Any:
+        """Return a new layer of this configuration, with new weights."""
+        return cls(**{name: revived(value) for name, value in config.items()})
+
+    @property
+    def variable_dtype(self) -> str:
+        """Dtype of the weights."""
+        return str(self.dtype)
+
+    @property
+    def compute_dtype(self) -> str:
+        """Dtype that floats that come in are converted to."""
+        return str(self.dtype)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} name={self.name}, built={self.built}>"
 
 
-def positive(name: str, value: Any) -> int:
-    """Return `value` if it is an int of at least 1."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-        raise ValueError(f"{name}: expected an int of at least 1, got {value!r}")
-    return int(value)
+def _result(value: Any) -> Any:
+    """Return what `call` returned as a Tensor, if it is an array."""
+    return constant(value) if isinstance(value, np.ndarray) else value
+
+
+def _dtype(given: Any) -> np.dtype[Any]:
+    """Return the dtype of an argument: a name, or the configuration that Keras writes for one."""
+    if isinstance(given, Mapping):
+        given = given.get("config", {}).get("name")
+    dtype = np.dtype(np.float32 if given is None else given)
+    if dtype not in (np.float32, np.float64):
+        raise ValueError(f"dtype: expected float32 or float64, got {given!r}")
+    return dtype
+
+
+def _older_shape(class_name: str, older: dict[str, Any]) -> tuple[int | None, ...] | None:
+    """Return the input's shape with its batch, as older programs give it to a first layer."""
+    shape = older.pop("batch_input_shape", older.pop("batch_shape", None))
+    batch = older.pop("batch_size", None)
+    length = older.pop("input_length", None)
+    if "input_shape" in older:
+        shape = (batch, *older.pop("input_shape"))
+    if "input_dim" in older:
+        dim = older.pop("input_dim")
+        shape = (batch, dim) if length is None else (batch, length, dim)
+    for name in ("autocast", "implementation"):
+        older.pop(name, None)
+    if older:
+        raise TypeError(f"{class_name}: unexpected {', '.join(sorted(older))}")
+    return None if shape is None else tuple(shape)
+
+
+def _constructor_arguments(
+    cls: type[Any], layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> dict[str, Any]:
+    """Return what a constructor was given by name, and its defaults."""
+    kind: Any = cls
+    signature = _signature(kind)
+    try:
+        bound = signature.bind(layer, *args, **kwargs)
+    except TypeError:
+        return {}  # the constructor says it better
+    bound.apply_defaults()
+    arguments = dict(bound.arguments)
+    del arguments[next(iter(arguments))]
+    for name, parameter in signature.parameters.items():
+        if parameter.kind is parameter.VAR_KEYWORD:
+            arguments |= arguments.pop(name)
+        elif parameter.kind is parameter.VAR_POSITIONAL:
+            arguments.pop(name)
+    return {n: v for n, v in arguments.items() if n not in ("name", "trainable", "dtype")}
+
+
+@functools.cache
+def _signature(cls: Any) -> inspect.Signature:
+    return inspect.signature(cls.__init__)
+
+
+def _named_build(build: Any) -> Any:
+    """Return a `build` that makes weights in the layer's name, and knows when it is done."""
+
+    @functools.wraps(build)
+    def named(self: Layer, *args: Any, **kwargs: Any) -> None:
+        with context.naming(self.name):
+            build(self, *args, **kwargs)
+        self.built = True
+
+    return named

@@ -1,157 +1,219 @@
-"""Recurrent layers over any cell."""
+"""The recurrent layers of Keras."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from fastrnn import functional
-from fastrnn.cells import CELLS
-from fastrnn.cells.protocol import gate_names
-from fastrnn.layers.embedding import LookedUp
-from fastrnn.layers.layer import Layer, as_tensor, positive
-from fastrnn.tape import Tensor, is_recording, record
-
-Array = NDArray[Any]
+from fastrnn.layers.keras_cells import GRUCell, LSTMCell, SimpleRNNCell
+from fastrnn.layers.rnn import RNN
 
 
-class Recurrent(Layer):
-    """A recurrent layer whose cell is given by name.
-
-    Weights: kernel (I, n * H), recurrent_kernel (H, n * H) and bias (n * H,), each for the n gates
-    of the cell that it feeds; a cell without R has no recurrent_kernel.
+class SimpleRNN(RNN):
+    """A layer of simple recurrent units (Elman 1990): h = activation(x W + h_prev R + b).
 
     Parameters
     ----------
-    cell : str
-        A name out of `fastrnn.cells.CELLS`.
     units : int
         Hidden units H.
-    input_dim : int
-        Input features I.
-    return_sequences : bool
-        Return h of every step, not only of the last.
-    return_state : bool
-        Return the final states as well.
-    go_backwards : bool
-        Run from the last step to the first; outputs are in the order of the run, as in Keras.
+    activation : str or callable
+        A name of `fastrnn.activations`, or a function of a Tensor, which is slower.
+    use_bias : bool
+    kernel_..., recurrent_..., bias_...
+        What weights start as, and their terms of the loss and constraints.
+    activity_regularizer : callable or str, optional
+        Its value on the output is a term of the loss.
+    dropout, recurrent_dropout : float
+        Share of the inputs, and of the previous outputs where they meet the recurrent weights,
+        that is 0 while training; the same ones in all steps, and for all gates.
+    seed : int, optional
+        Of dropout.
+    return_sequences, return_state, go_backwards, stateful, unroll, zero_output_for_mask
+        As `RNN` takes them.
     """
 
     def __init__(
         self,
-        cell: str,
         units: int,
-        input_dim: int,
-        *,
+        activation: Any = "tanh",
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        recurrent_initializer: Any = "orthogonal",
+        bias_initializer: Any = "zeros",
+        kernel_regularizer: Any = None,
+        recurrent_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        activity_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        recurrent_constraint: Any = None,
+        bias_constraint: Any = None,
+        dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
         return_sequences: bool = False,
         return_state: bool = False,
         go_backwards: bool = False,
-        name: str = "rnn",
+        stateful: bool = False,
+        unroll: bool = False,
+        seed: int | None = None,
         **options: Any,
     ) -> None:
-        super().__init__(name=name, **options)
-        if cell not in CELLS:
-            raise ValueError(f"cell: expected one of {', '.join(CELLS)}, got {cell!r}")
-        self.cell = CELLS[cell]()
-        self.units = positive("units", units)
-        self.return_sequences = return_sequences
-        self.return_state = return_state
-        self.go_backwards = go_backwards
-        inputs, recurrent, biases = (
-            len(gate_names(type(self.cell), part)) * units
-            for part in ("INPUT", "RECURRENT", "BIAS")
-        )
-        kernel_shape = (positive("input_dim", input_dim), inputs)
-        self.kernel = self._add_weight("kernel", kernel_shape, "glorot_uniform")
-        self.recurrent_kernel = None
-        if recurrent:
-            shape = (units, recurrent)
-            self.recurrent_kernel = self._add_weight("recurrent_kernel", shape, "orthogonal")
-        self.bias = self._add_weight("bias", (biases,), "zeros")
-
-    def __call__(
-        self, inputs: Any, initial_state: Sequence[Any] | None = None, training: bool = False
-    ) -> Any:
-        """Run over sequences.
-
-        Parameters
-        ----------
-        inputs : (B, T, I) array or Tensor
-            Any memory order: time-major memory seen batch-major is not copied.
-        initial_state : sequence of (B, H) arrays or Tensors, optional
-            Zeros if not given.
-        training : bool
-            Keep what a gradient needs; also done while a tape is open.
-
-        Returns
-        -------
-        Tensor
-            h of the last step (B, H), or of every step (B, T, H); a list that starts with it and
-            goes on with the final states if `return_state`.
-        """
-        # Plain data has no place in a computation: nobody can ask for its gradient.
-        wants_dx = isinstance(inputs, Tensor)
-        x = inputs if isinstance(inputs, LookedUp) else as_tensor(inputs, self.dtype)
-        states = [
-            as_tensor(s, self.dtype) for s in (() if initial_state is None else initial_state)
-        ]
-        if isinstance(x, LookedUp):
-            source: Tensor = x.table
-            rows: Any = functional.Embedded(x.ids.swapaxes(0, 1), x.table.value)
-        else:
-            source = x
-            rows = x.value.swapaxes(0, 1)
-        y, final, backward = functional.rnn(
-            self.cell,
-            rows,
-            self.kernel.value,
-            None if self.recurrent_kernel is None else self.recurrent_kernel.value,
-            self.bias.value,
-            tuple(s.value for s in states) or None,
-            reverse=self.go_backwards,
-            training=training or is_recording(),
-            wants_dx=wants_dx,
-        )
-        if self.go_backwards:
-            y = y[::-1]
-        sequence = Tensor(y.swapaxes(0, 1))
-        finals = [Tensor(s) for s in final]
-
-        def to_inputs(dy: Array | None, *dstate: Array | None) -> list[Array | None]:
-            if dy is not None:
-                dy = dy.swapaxes(0, 1)[:: -1 if self.go_backwards else 1]
-            d = backward(dy, dstate)
-            dx = d.x if d.x is None or source is not x else d.x.swapaxes(0, 1)
-            dR = [] if self.recurrent_kernel is None else [d.R]
-            return [dx, d.W, *dR, d.b, *d.state[: len(states)]]
-
-        record(
-            [source, *self.variables, *states],
-            [sequence, *finals],
-            to_inputs,
-        )
-        output = sequence if self.return_sequences else finals[0]
-        return [output, *finals] if self.return_state else output
+        cell = SimpleRNNCell(
+            units, activation=activation, use_bias=use_bias,
+            kernel_initializer=kernel_initializer, recurrent_initializer=recurrent_initializer,
+            bias_initializer=bias_initializer, kernel_regularizer=kernel_regularizer,
+            recurrent_regularizer=recurrent_regularizer, bias_regularizer=bias_regularizer,
+            kernel_constraint=kernel_constraint, recurrent_constraint=recurrent_constraint,
+            bias_constraint=bias_constraint, dropout=dropout,
+            recurrent_dropout=recurrent_dropout, seed=seed, dtype=options.get("dtype"),
+        )  # fmt: skip
+        super().__init__(
+            cell, return_sequences=return_sequences, return_state=return_state,
+            go_backwards=go_backwards, stateful=stateful, unroll=unroll,
+            activity_regularizer=activity_regularizer, **options,
+        )  # fmt: skip
 
 
-class LSTM(Recurrent):
-    """Long short-term memory (Hochreiter and Schmidhuber 1997); see `Recurrent`.
+class LSTM(RNN):
+    """A layer of long short-term memory (Hochreiter and Schmidhuber 1997).
 
     Parameters
     ----------
-    units, input_dim : int
-        Hidden units and input features.
+    units : int
+        Hidden units H.
+    activation, recurrent_activation : str or callable
+        Of the candidate and the output, and of the gates: names of `fastrnn.activations`, or
+        functions of a Tensor, which are slower.
+    use_bias : bool
     unit_forget_bias : bool
-        Start the forget gate's bias at 1 (R. Jozefowicz et al., An empirical exploration of
-        recurrent network architectures, ICML 2015).
+        Start the forget gate's bias at 1.
+    kernel_..., recurrent_..., bias_...
+        What weights start as, and their terms of the loss and constraints.
+    activity_regularizer : callable or str, optional
+        Its value on the output is a term of the loss.
+    dropout, recurrent_dropout : float
+        Share of the inputs, and of the previous outputs where they meet the recurrent weights,
+        that is 0 while training; the same ones in all steps, and for all gates.
+    seed : int, optional
+        Of dropout.
+    return_sequences, return_state, go_backwards, stateful, unroll, zero_output_for_mask
+        As `RNN` takes them.
+    use_cudnn
+        Of no effect here.
     """
 
     def __init__(
-        self, units: int, input_dim: int, *, unit_forget_bias: bool = True, **options: Any
+        self,
+        units: int,
+        activation: Any = "tanh",
+        recurrent_activation: Any = "sigmoid",
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        recurrent_initializer: Any = "orthogonal",
+        bias_initializer: Any = "zeros",
+        unit_forget_bias: bool = True,
+        kernel_regularizer: Any = None,
+        recurrent_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        activity_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        recurrent_constraint: Any = None,
+        bias_constraint: Any = None,
+        dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        seed: int | None = None,
+        return_sequences: bool = False,
+        return_state: bool = False,
+        go_backwards: bool = False,
+        stateful: bool = False,
+        unroll: bool = False,
+        use_cudnn: Any = "auto",
+        **options: Any,
     ) -> None:
-        super().__init__("lstm", units, input_dim, **{"name": "lstm", **options})
-        if unit_forget_bias:
-            self.bias.value[units : 2 * units] = np.ones(units, self.dtype)
+        cell = LSTMCell(
+            units, activation=activation, recurrent_activation=recurrent_activation,
+            use_bias=use_bias, kernel_initializer=kernel_initializer,
+            recurrent_initializer=recurrent_initializer, bias_initializer=bias_initializer,
+            unit_forget_bias=unit_forget_bias, kernel_regularizer=kernel_regularizer,
+            recurrent_regularizer=recurrent_regularizer, bias_regularizer=bias_regularizer,
+            kernel_constraint=kernel_constraint, recurrent_constraint=recurrent_constraint,
+            bias_constraint=bias_constraint, dropout=dropout,
+            recurrent_dropout=recurrent_dropout, seed=seed, dtype=options.get("dtype"),
+        )  # fmt: skip
+        super().__init__(
+            cell, return_sequences=return_sequences, return_state=return_state,
+            go_backwards=go_backwards, stateful=stateful, unroll=unroll,
+            activity_regularizer=activity_regularizer, **options,
+        )  # fmt: skip
+
+
+class GRU(RNN):
+    """A layer of gated recurrent units (Cho et al. 2014).
+
+    Parameters
+    ----------
+    units : int
+        Hidden units H.
+    activation, recurrent_activation : str or callable
+        Of the candidate, and of the gates: names of `fastrnn.activations`, or functions of a
+        Tensor, which are slower.
+    use_bias : bool
+    reset_after : bool
+        Whether the reset gate acts after the product with the recurrent weights; the bias is then
+        (2, 3H), else (3H,).
+    kernel_..., recurrent_..., bias_...
+        What weights start as, and their terms of the loss and constraints.
+    activity_regularizer : callable or str, optional
+        Its value on the output is a term of the loss.
+    dropout, recurrent_dropout : float
+        Share of the inputs, and of the previous outputs where they meet the recurrent weights,
+        that is 0 while training; the same ones in all steps, and for all gates.
+    seed : int, optional
+        Of dropout.
+    return_sequences, return_state, go_backwards, stateful, unroll, zero_output_for_mask
+        As `RNN` takes them.
+    use_cudnn
+        Of no effect here.
+    """
+
+    def __init__(
+        self,
+        units: int,
+        activation: Any = "tanh",
+        recurrent_activation: Any = "sigmoid",
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        recurrent_initializer: Any = "orthogonal",
+        bias_initializer: Any = "zeros",
+        kernel_regularizer: Any = None,
+        recurrent_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        activity_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        recurrent_constraint: Any = None,
+        bias_constraint: Any = None,
+        dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        seed: int | None = None,
+        return_sequences: bool = False,
+        return_state: bool = False,
+        go_backwards: bool = False,
+        stateful: bool = False,
+        unroll: bool = False,
+        reset_after: bool = True,
+        use_cudnn: Any = "auto",
+        **options: Any,
+    ) -> None:
+        cell = GRUCell(
+            units, activation=activation, recurrent_activation=recurrent_activation,
+            use_bias=use_bias, kernel_initializer=kernel_initializer,
+            recurrent_initializer=recurrent_initializer, bias_initializer=bias_initializer,
+            kernel_regularizer=kernel_regularizer, recurrent_regularizer=recurrent_regularizer,
+            bias_regularizer=bias_regularizer, kernel_constraint=kernel_constraint,
+            recurrent_constraint=recurrent_constraint, bias_constraint=bias_constraint,
+            dropout=dropout, recurrent_dropout=recurrent_dropout, seed=seed,
+            reset_after=reset_after, dtype=options.get("dtype"),
+        )  # fmt: skip
+        super().__init__(
+            cell, return_sequences=return_sequences, return_state=return_state,
+            go_backwards=go_backwards, stateful=stateful, unroll=unroll,
+            activity_regularizer=activity_regularizer, **options,
+        )  # fmt: skip

@@ -2,15 +2,12 @@
 
 import numpy as np
 import pytest
-from structures import STRUCTURES
+from layers.recurrent_layers import B, H, I, T, make_layer, random_states
+from structures import STRUCTURES, WITH_EXTRA
 from tolerances import FLOAT64_GRADIENT, FLOAT64_OUTPUT, assert_close
 
-from fastrnn import GradientTape, Tensor, functional, reference
-from fastrnn.cells import CELLS
+from fastrnn import GradientTape, Tensor, functional, ops, reference
 from fastrnn.layers import LSTM, Dense, Embedding, Recurrent
-from fastrnn.tape import record
-
-B, T, I, H = 4, 6, 5, 7
 
 
 @pytest.fixture(params=STRUCTURES)
@@ -18,37 +15,36 @@ def cell(request):
     return request.param
 
 
-def make_layer(cell, **options):
-    layer = Recurrent(cell, H, I, dtype="float64", seed=1, **options)
-    rng = np.random.default_rng(7)
-    layer.bias.assign(rng.standard_normal(layer.bias.shape))
-    return layer
+@pytest.fixture(params=[*STRUCTURES, *WITH_EXTRA])
+def any_cell(request):
+    return request.param
 
 
-def random_states(rng, cell):
-    return [rng.standard_normal((B, H)) for _ in CELLS[cell].STATES]
-
-
-def reference_run(cell, layer, x, states, dy, dstate):
+def reference_run(cell, layer, x, states, dy, dstate, lengths=None):
     """Reference on batch-major arrays; `go_backwards` reads x from its end."""
     turn = -1 if layer.go_backwards else 1
     module = reference.CELLS[cell]
-    weights = layer.get_weights()
-    if not module.RECURRENT:
-        weights.insert(1, None)
-    y, final, saved = module.forward(x.swapaxes(0, 1)[::turn], *weights, states)
+    arrays = layer.cell.arrays()
+    more = {} if arrays.extra is None else {"extra": arrays.extra}
+    y, final, saved = module.forward(
+        x.swapaxes(0, 1)[::turn], arrays.W, arrays.R, arrays.b, states, lengths, **more
+    )
     gradients = module.backward(saved, dy.swapaxes(0, 1), dstate)
     dx = gradients.x[::turn].swapaxes(0, 1)
     of_weights = [d for d in gradients[1:4] if d is not None]
+    of_weights += [gradients.extra[name] for name in arrays.extra or ()]
     return y.swapaxes(0, 1), final, [dx, *of_weights, *gradients.states]
 
 
 @pytest.mark.parametrize("go_backwards", [False, True], ids=["forwards", "backwards"])
-def test_sequences_states_and_gradients_match_reference(rng, cell, go_backwards):
-    layer = make_layer(cell, return_sequences=True, return_state=True, go_backwards=go_backwards)
-    x, dy = rng.standard_normal((B, T, I)), rng.standard_normal((B, T, H))
-    states, dstate = random_states(rng, cell), random_states(rng, cell)
-    y_desired, final_desired, gradients = reference_run(cell, layer, x, states, dy, dstate)
+def test_sequences_states_and_gradients_match_reference(rng, any_cell, go_backwards):
+    layer = make_layer(
+        any_cell, return_sequences=True, return_state=True, go_backwards=go_backwards
+    )
+    x = rng.standard_normal((B, T, I))
+    dy = rng.standard_normal((B, T, layer.cell.output_size))
+    states, dstate = random_states(rng, layer), random_states(rng, layer)
+    y_desired, final_desired, gradients = reference_run(any_cell, layer, x, states, dy, dstate)
 
     inputs = [Tensor(x), *layer.variables, *map(Tensor, states)]
     with GradientTape() as tape:
@@ -62,12 +58,8 @@ def test_sequences_states_and_gradients_match_reference(rng, cell, go_backwards)
 
 
 def weighted_sum(tensors, weights):
-    """Sum of all numbers of tensors, weighted, as a recorded scalar."""
-    pairs = list(zip(tensors, weights, strict=True))
-    total = sum(np.sum(t.value * w) for t, w in pairs)
-    output = Tensor(np.float64(total)[...])
-    record(tensors, [output], lambda d: [d * np.broadcast_to(w, t.shape) for t, w in pairs])
-    return output
+    """Sum of all numbers of tensors, weighted."""
+    return sum(ops.sum(t * w) for t, w in zip(tensors, weights, strict=True))
 
 
 @pytest.mark.parametrize("go_backwards", [False, True], ids=["forwards", "backwards"])
@@ -107,8 +99,8 @@ def test_memory_order_of_the_inputs_does_not_matter(rng, cell):
 def test_no_initial_state_is_zeros(rng, cell):
     layer = make_layer(cell)
     x = rng.standard_normal((B, T, I))
-    zeros = [np.zeros((B, H)) for _ in layer.cell.STATES]
-    for same in (zeros, np.stack(zeros), []):
+    zeros = layer.get_initial_state(B)
+    for same in (zeros, np.stack([np.asarray(s) for s in zeros]), []):
         np.testing.assert_array_equal(layer(x), layer(x, initial_state=same))
 
 
@@ -152,7 +144,8 @@ def test_looked_up_rows_are_not_copied_out_and_have_the_right_gradient(
 
 def test_looked_up_rows_serve_a_recurrent_and_another_layer_at_once(rng, cell):
     table = Embedding(11, I, dtype="float64")
-    layer, dense = make_layer(cell), Dense(H, I, dtype="float64")
+    layer, dense = make_layer(cell), Dense(H, dtype="float64")
+    dense.build((None, I))
     ids = rng.integers(0, 11, (B, T))
 
     def run():
@@ -186,34 +179,43 @@ def test_without_a_tape_nothing_is_kept(rng, cell, monkeypatch):
     layer(x, training=True)
     with GradientTape():
         layer(x)
-    assert asked == [False, True, True]
+    assert asked == [False, False, True]
 
 
-def test_weights_are_named_seeded_and_replaceable(cell):
-    layer = make_layer(cell, name="first")
+def test_weights_are_named_and_replaceable(any_cell):
+    layer = make_layer(any_cell, name="first")
     names = [v.name for v in layer.variables]
-    recurrent = ["first/recurrent_kernel"] * (layer.recurrent_kernel is not None)
-    assert names == ["first/kernel", *recurrent, "first/bias"]
-    for ours, again in zip(layer.get_weights(), make_layer(cell).get_weights(), strict=True):
-        np.testing.assert_array_equal(ours, again)
+    recurrent = ["first/recurrent_kernel"] * (layer.cell.recurrent_kernel is not None)
+    assert names[: 2 + len(recurrent)] == ["first/kernel", *recurrent, "first/bias"]
+    extra = {"P": "projection"}
+    assert names[2 + len(recurrent) :] == [f"first/{extra.get(n, n)}" for n in layer.cell.extra]
     weights = [w + 1 for w in layer.get_weights()]
     layer.set_weights(weights)
     for ours, wanted in zip(layer.get_weights(), weights, strict=True):
         np.testing.assert_array_equal(ours, wanted)
     with pytest.raises(ValueError, match=rf"weights: first expected {len(names)} arrays, got 1"):
         layer.set_weights(weights[:1])
-    with pytest.raises(ValueError, match="first/kernel: expected shape"):
+    with pytest.raises(ValueError, match="weights: first/kernel expected shape"):
         layer.set_weights([w.T for w in weights])
+    for ours, wanted in zip(layer.get_weights(), weights, strict=True):
+        np.testing.assert_array_equal(ours, wanted)
 
 
 def test_forget_bias_of_an_lstm_starts_at_one():
-    bias = LSTM(3, 2).bias.value
-    assert bias.tolist() == [0] * 3 + [1] * 3 + [0] * 6
-    assert not LSTM(3, 2, unit_forget_bias=False).bias.value.any()
+    def bias(**options):
+        layer = LSTM(3, **options)
+        layer.build((None, None, 2))
+        return layer.get_weights()[2]
+
+    assert bias().tolist() == [0] * 3 + [1] * 3 + [0] * 6
+    assert not bias(unit_forget_bias=False).any()
+    assert bias(bias_initializer="ones", unit_forget_bias=True).all()
 
 
 def test_recurrent_weights_start_orthogonal():
-    R = make_layer("lstm").recurrent_kernel.value
+    layer = Recurrent("lstm", H, dtype="float64")
+    layer.build((None, None, I))
+    R = layer.get_weights()[1]
     assert_close(R @ R.T, np.eye(H), FLOAT64_OUTPUT)
 
 
@@ -223,23 +225,31 @@ def test_recurrent_weights_start_orthogonal():
         ({"cell": "gnu"}, "^cell: expected one of .*got 'gnu'"),
         ({"units": 0}, "^units: expected .*got 0"),
         ({"units": 2.5}, r"^units: expected .*got 2\.5"),
-        ({"input_dim": -1}, "^input_dim: expected .*got -1"),
         ({"dtype": "float16"}, "^dtype: expected .*got 'float16'"),
+        ({"dropout": 1.0}, r"^dropout: expected .*got 1\.0"),
+        ({"return_state": 1}, "^return_state: expected True or False, got 1"),
+        ({"projection_size": 3}, "^projection_size: expected None"),
     ],
     ids=str,
 )
 def test_wrong_arguments_are_named(cell, change, message):
     with pytest.raises(ValueError, match=message):
-        Recurrent(**{"cell": cell, "units": H, "input_dim": I} | change)
+        Recurrent(**{"cell": cell, "units": H} | change)
 
 
 def test_wrong_inputs_are_named(rng, cell):
-    layer = make_layer(cell)
-    with pytest.raises(ValueError, match="^x: expected"):
+    layer = make_layer(cell, name="first")
+    x = rng.standard_normal((B, T, I))
+    with pytest.raises(ValueError, match=r"^first: expected an input of shape \(None, None, 5\)"):
         layer(rng.standard_normal((B, T, I + 1)))
-    with pytest.raises(ValueError, match=r"^state\[0\]: expected"):
-        states = [np.zeros((B + 1, H)) for _ in layer.cell.STATES]
-        layer(rng.standard_normal((B, T, I)), initial_state=states)
+    with pytest.raises(ValueError, match="^first: expected an input of shape"):
+        layer(x[0])
+    with pytest.raises(ValueError, match="^first: expected an initial state of shape"):
+        layer(x, initial_state=[np.zeros((B + 1, size)) for size in layer.cell.sizes])
+    with pytest.raises(ValueError, match=r"^first: expected \d initial states, got 3"):
+        layer(x, initial_state=[np.zeros((B, H))] * 3)
+    with pytest.raises(ValueError, match="^first: expected a mask of shape"):
+        layer(x, mask=np.ones((B, T + 1), bool))
 
 
 def test_plain_data_gets_no_gradient_and_tensors_do(rng, cell, monkeypatch):

@@ -1,0 +1,229 @@
+"""Cells of recurrent layers: one step, and what the engine needs to run them all."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastrnn import functional, ops
+from fastrnn.functional.run import Gradients
+from fastrnn.layers import fused
+from fastrnn.layers.arguments import as_floats
+from fastrnn.layers.checks import flag, positive, share
+from fastrnn.layers.fused import Arrays
+from fastrnn.layers.input_spec import InputSpec
+from fastrnn.layers.layer import Layer
+from fastrnn.random import next_seed
+from fastrnn.tape import Tensor, Variable
+
+Array = NDArray[Any]
+
+
+class Cell(Layer):
+    """One step of a recurrent layer, whose formula the engine knows.
+
+    Called as `output, states = cell(inputs, states)`, and by layers for all steps at once.
+
+    Parameters
+    ----------
+    units : int
+        Hidden units H.
+    dropout, recurrent_dropout : float
+        Share of the inputs, and of the previous outputs where they meet the recurrent weights,
+        that is 0 while training, the same ones in all steps and for all gates (Y. Gal and
+        Z. Ghahramani, NeurIPS 2016).
+    seed : int, optional
+        Of dropout.
+
+    Attributes
+    ----------
+    engine : cell of `fastrnn.cells`, or None
+        None for a formula that the engine does not know.
+    state_size : int or list of ints
+        Lengths of the states.
+    """
+
+    def __init__(
+        self, units: int, *, dropout: float = 0.0, recurrent_dropout: float = 0.0,
+        seed: int | None = None, **options: Any,
+    ) -> None:  # fmt: skip
+        super().__init__(**options)
+        self.units = positive("units", units)
+        self.dropout = share("dropout", dropout)
+        self.recurrent_dropout = share("recurrent_dropout", recurrent_dropout)
+        self.seed = seed
+        self._seed = next_seed() if seed is None else seed
+        self._draws = 0
+        self._input_mask: Array | None = None
+        self._recurrent_mask: Array | None = None
+        self.engine: Any = None
+        self.state_size: Any = units
+        self.record_gradient_norms = False
+        self.gradient_norms: Array | None = None
+        self.output_size = units
+
+    def arrays(self) -> Arrays:
+        """Return the weights in the engine's order."""
+        raise NotImplementedError
+
+    def gradients(self, d: Gradients) -> list[Array | None]:
+        """Return the gradients of `variables` from those of the engine."""
+        raise NotImplementedError
+
+    def formula(self, x: Tensor, states: list[Tensor], h: Tensor) -> list[Tensor]:
+        """Return the states after a step, with any activations.
+
+        x (B, I), states (B, H), h the first of them with its dropout.
+        """
+        raise NotImplementedError
+
+    def call(self, inputs: Tensor, states: Any, training: bool = False) -> Any:
+        """Run one step.
+
+        Parameters
+        ----------
+        inputs : (B, I) array
+        states : list of (B, H) arrays, or one of them alone for a cell that has one
+
+        Returns
+        -------
+        output : (B, H) Tensor
+        states : like `states`
+        """
+        is_alone = not isinstance(states, list | tuple)
+        before = [as_floats(s, self.dtype) for s in ([states] if is_alone else states)]
+        if len(before) != len(self.sizes):
+            raise ValueError(f"{self.name}: expected {len(self.sizes)} states, got {len(before)}")
+        x = as_floats(inputs, self.dtype)
+        mask = self.input_mask(*x.shape) if training else None
+        if mask is not None:
+            x = ops.multiply(x, mask)
+        if self.engine is not None:
+            after = fused.step(self, x, before, training)
+        else:
+            mask = self.recurrent_mask(x.shape[0]) if training else None
+            h = before[0] if mask is None else ops.multiply(before[0], mask)
+            after = self.formula(x, before, h)
+        return after[0], after[0] if is_alone else after
+
+    @property
+    def sizes(self) -> list[int]:
+        """Lengths of the states, in a list."""
+        return list(self.state_size) if isinstance(self.state_size, list) else [self.state_size]
+
+    def get_initial_state(self, batch_size: int | None = None) -> list[Array]:
+        """Return zeros (batch_size, H) for each state."""
+        return [np.zeros((batch_size or 1, size), self.dtype) for size in self.sizes]
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """Return the shapes of the output and of the states."""
+        batch = input_shape[0]
+        return [(batch, self.output_size), *((batch, size) for size in self.sizes)]
+
+    # Dropout, the same in all steps until it is reset.
+
+    def get_dropout_mask(self, step_input: Any) -> Array | None:
+        """Return the factors (B, I) of inputs shaped like `step_input`; None without dropout."""
+        return self.input_mask(*np.shape(step_input))
+
+    def get_recurrent_dropout_mask(self, step_input: Any) -> Array | None:
+        """Return the factors (B, H) of outputs shaped like `step_input`; None without dropout."""
+        return self.recurrent_mask(np.shape(step_input)[0])
+
+    def reset_dropout_mask(self) -> None:
+        """Draw other factors of the inputs from now on."""
+        self._input_mask = None
+
+    def reset_recurrent_dropout_mask(self) -> None:
+        """Draw other factors of the previous outputs from now on."""
+        self._recurrent_mask = None
+
+    def input_mask(self, batch: int, features: int) -> Array | None:
+        """Return the factors (batch, features) of the inputs."""
+        if self.dropout and self._is_other(self._input_mask, batch, features):
+            self._input_mask = self._draw(self.dropout, (batch, features))
+        return self._input_mask if self.dropout else None
+
+    def recurrent_mask(self, batch: int) -> Array | None:
+        """Return the factors (batch, H) of the previous outputs."""
+        features = self.output_size
+        if self.recurrent_dropout and self._is_other(self._recurrent_mask, batch, features):
+            self._recurrent_mask = self._draw(self.recurrent_dropout, (batch, features))
+        return self._recurrent_mask if self.recurrent_dropout else None
+
+    def _is_other(self, mask: Array | None, *shape: int) -> bool:
+        return mask is None or mask.shape != shape
+
+    def _draw(self, rate: float, shape: tuple[int, int]) -> Array:
+        key = (self._seed, self._draws)
+        self._draws += 1
+        mask, _ = functional.dropout(np.ones(shape, self.dtype), rate, key)
+        return mask
+
+
+class KerasCell(Cell):
+    """What the cells of Keras have in common: `kernel`, `recurrent_kernel` and `bias`."""
+
+    def __init__(
+        self,
+        units: int,
+        *,
+        use_bias: bool,
+        kernel_initializer: Any,
+        recurrent_initializer: Any,
+        bias_initializer: Any,
+        kernel_regularizer: Any,
+        recurrent_regularizer: Any,
+        bias_regularizer: Any,
+        kernel_constraint: Any,
+        recurrent_constraint: Any,
+        bias_constraint: Any,
+        **options: Any,
+    ) -> None:
+        super().__init__(units, **options)
+        self.use_bias = flag("use_bias", use_bias)
+        self._choices = {
+            "kernel": (kernel_initializer, kernel_regularizer, kernel_constraint),
+            "recurrent_kernel": (
+                recurrent_initializer, recurrent_regularizer, recurrent_constraint,
+            ),
+            "bias": (bias_initializer, bias_regularizer, bias_constraint),
+        }  # fmt: skip
+        self.kernel: Any = None
+        self.recurrent_kernel: Any = None
+        self.bias: Any = None
+
+    #: Number of gates.
+    gates = 1
+
+    @property
+    def bias_shape(self) -> tuple[int, ...]:
+        """Shape of the bias."""
+        return (self.gates * self.units,)
+
+    def build(self, input_shape: Any) -> None:
+        """Make the weights for inputs (B, I)."""
+        width = self.gates * self.units
+        features = input_shape[-1]
+        self.kernel = self._weight("kernel", (features, width))
+        self.recurrent_kernel = self._weight("recurrent_kernel", (self.units, width))
+        self.bias = self._weight("bias", self.bias_shape) if self.use_bias else None
+        self.input_spec = InputSpec(ndim=2, axes={-1: features})
+
+    def _weight(self, name: str, shape: tuple[int, ...]) -> Variable:
+        initializer, regularizer, constraint = self._choices[name]
+        return self.add_weight(
+            name=name, shape=shape, initializer=initializer, regularizer=regularizer,
+            constraint=constraint,
+        )  # fmt: skip
+
+    def arrays(self) -> Arrays:
+        """Return the weights; Keras' order of gates is the engine's in most cells."""
+        bias = None if self.bias is None else self.bias.value
+        return Arrays(self.kernel.value, self.recurrent_kernel.value, bias)
+
+    def gradients(self, d: Gradients) -> list[Array | None]:
+        """Return the gradients of `variables`."""
+        return [d.W, d.R] if self.bias is None else [d.W, d.R, d.b]

@@ -1,0 +1,235 @@
+"""Cells on the engine: all time steps of a layer, or one, in one call of `functional.rnn`.
+
+Masks.  A masked step leaves the states as they are and does not look at its input, so a layer
+with a mask does what it would do with the remaining steps alone.  Where these come first in a row
+(padding on the right) they are its `lengths`; in all other cases, padding on the left included,
+they are moved together, which is one copy of the input, and costs nothing for indices of an
+`Embedding`.  Either way the work follows the number of steps that are not masked.  The outputs of
+masked steps, which repeat the one before, cost one copy of all outputs.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastrnn import functional
+from fastrnn.layers.embedding import LookedUp
+from fastrnn.tape import Tensor, constant, is_recording, is_watched, record
+
+Array = NDArray[Any]
+
+
+class Arrays(NamedTuple):
+    """The weights of a cell as `functional.rnn` takes them."""
+
+    W: Array
+    R: Array | None
+    b: Array | None
+    extra: dict[str, Array] | None = None
+
+
+class Mask(NamedTuple):
+    """Which steps of a batch there are, in the order in which they are run.
+
+    steps    (B, T) bools
+    lengths  (B,) how many of each row; None for all
+    """
+
+    steps: Array
+    lengths: NDArray[np.int64]
+
+    @property
+    def is_prefix(self) -> bool:
+        """Whether the steps come before what is masked, in every row."""
+        return bool((self.steps[:, 1:] <= self.steps[:, :-1]).all())
+
+    @property
+    def order(self) -> NDArray[np.int64]:
+        """The number (B, T) of the first, second, ... step; then those of masked steps."""
+        return np.argsort(~self.steps, axis=1, kind="stable")
+
+    @property
+    def latest(self) -> NDArray[np.int64]:
+        """How many steps there were up to each one, (B, T), less 1."""
+        return np.cumsum(self.steps, axis=1) - 1
+
+
+def run(
+    cell: Any,
+    inputs: Tensor,
+    states: list[Tensor],
+    mask: Array | None,
+    *,
+    go_backwards: bool,
+    zero_output: bool,
+    training: bool,
+    wants_sequences: bool,
+) -> tuple[Tensor, list[Tensor]]:
+    """Run a cell over batch-major sequences.
+
+    Parameters
+    ----------
+    cell : Cell
+        One that has an `engine`.
+    inputs : (B, T, I) Tensor
+        In any memory order: time-major memory seen batch-major is not copied.
+    states : list of (B, H) Tensors
+        Empty for zeros.
+    mask : (B, T) bools, optional
+        Which steps there are.
+    go_backwards : bool
+        From the last step to the first; outputs come in the order of the run.
+    zero_output : bool
+        Outputs of masked steps are 0, instead of that of the step before.
+    training : bool
+        Apply the cell's dropout.
+    wants_sequences : bool
+        Return the outputs (B, T, H) of all steps, not only that of the last.
+
+    Returns
+    -------
+    output : Tensor
+    states : list of (B, H) Tensors
+        After the last step.
+    """
+    turn = -1 if go_backwards else 1
+    at_end = None
+    lengths = kept = None
+    is_reversed = False
+    if mask is not None and not mask.all():
+        kept = Mask(mask[:, ::turn], mask.sum(axis=1))
+        lengths = kept.lengths
+        at_end = kept.steps[:, -1] if zero_output else lengths > 0
+        if not kept.is_prefix:
+            is_reversed = go_backwards and Mask(mask, lengths).is_prefix
+            if not is_reversed:
+                order = kept.order if turn == 1 else mask.shape[1] - 1 - kept.order
+                inputs = _at(inputs, order)
+            turn = 1
+    y, finals = _run(
+        cell, inputs, states, turn=turn, reverse=is_reversed, lengths=lengths, training=training
+    )
+    if not wants_sequences:
+        return _zeroed(finals[0], at_end), finals
+    # Run to the front and seen from the end, what is masked comes first, and is 0 anyway.
+    if kept is not None and not is_reversed and not (zero_output and kept.is_prefix):
+        latest = kept.latest
+        y = _zeroed(
+            _at(y, np.maximum(latest, 0)), kept.steps if zero_output else latest >= 0
+        )  # fmt: skip
+    return y, finals
+
+
+def step(cell: Any, x: Tensor, states: list[Tensor], training: bool) -> list[Tensor]:
+    """Run a cell that has an `engine` one step: x (B, I) and states (B, H); return the states."""
+    mask = cell.recurrent_mask(x.shape[0]) if training else None
+    engine, arrays = cell.engine, cell.arrays()
+    _, final, backward = functional.rnn(
+        engine, x.value[None], arrays.W, arrays.R, arrays.b, tuple(s.value for s in states),
+        extra=arrays.extra, recurrent_mask=mask, training=is_recording(),
+        wants_dx=is_watched(x),
+    )  # fmt: skip
+    finals = [Tensor(s) for s in final]
+
+    def to_inputs(*dstate: Array | None) -> list[Array | None]:
+        d = backward(None, dstate)
+        return [None if d.x is None else d.x[0], *cell.gradients(d), *d.state]
+
+    record([x, *cell.variables, *states], finals, to_inputs)
+    return finals
+
+
+def _run(
+    cell: Any,
+    inputs: Tensor,
+    states: list[Tensor],
+    *,
+    turn: int,
+    reverse: bool,
+    lengths: Array | None,
+    training: bool,
+) -> tuple[Tensor, list[Tensor]]:
+    """Return the outputs (B, T, H) of every step in the order of the run, and the states.
+
+    turn     -1: from the last column of `inputs` to the first
+    reverse  from the last of `lengths` steps to the first
+    """
+    dropped = cell.input_mask(inputs.shape[0], inputs.shape[2]) if training else None
+    source: Tensor = inputs
+    if isinstance(inputs, LookedUp) and dropped is None:
+        source = inputs.table
+        rows: Any = functional.Embedded(inputs.ids.T[::turn], source.value)
+    else:
+        rows = inputs.value.swapaxes(0, 1)[::turn]
+        if dropped is not None:
+            rows = rows * dropped
+    arrays = cell.arrays()
+    y, final, backward = functional.rnn(
+        cell.engine, rows, arrays.W, arrays.R, arrays.b, tuple(s.value for s in states) or None,
+        extra=arrays.extra, lengths=lengths, reverse=reverse,
+        recurrent_mask=cell.recurrent_mask(inputs.shape[0]) if training else None,
+        training=is_recording(), wants_dx=is_watched(source),
+    )  # fmt: skip
+    seen = -1 if reverse else 1
+    sequence = Tensor(y[::seen].swapaxes(0, 1))
+    finals = [Tensor(s) for s in final]
+
+    def to_inputs(dy: Array | None, *dstate: Array | None) -> list[Any]:
+        if dy is not None:
+            dy = dy.swapaxes(0, 1)[::seen]
+        d = backward(dy, dstate, wants_norms=cell.record_gradient_norms)
+        cell.gradient_norms = None if d.norms is None else d.norms[::turn]
+        dx: Any = d.x
+        if isinstance(inputs, LookedUp) and source is not inputs:
+            dx = None if dx is None else inputs.gradient_of(dx)
+        elif dx is not None:
+            if dropped is not None:
+                dx = dx * dropped
+            dx = dx[::turn].swapaxes(0, 1)
+        return [dx, *cell.gradients(d), *d.state[: len(states)]]
+
+    record([source, *cell.variables, *states], [sequence, *finals], to_inputs)
+    return sequence, finals
+
+
+def _at(x: Tensor, order: NDArray[np.int64]) -> Tensor:
+    """Return x (B, T, M) with x[b, order[b, t]] in the place of x[b, t], in time-major memory."""
+    if isinstance(x, LookedUp):
+        return LookedUp(np.take_along_axis(x.ids, order, axis=1), x.table)
+    B, T, M = x.shape
+    by_time = x.value.swapaxes(0, 1)
+    is_time_major = by_time.flags.c_contiguous
+    table = (by_time if is_time_major else np.ascontiguousarray(x.value)).reshape(-1, M)
+    rows = order.T * B + np.arange(B) if is_time_major else order.T + np.arange(B) * T
+    y, backward = functional.embedding(rows, table)
+    output = constant(y.swapaxes(0, 1))
+
+    def to_input(dy: Array) -> list[Array]:
+        dtable = backward(dy.swapaxes(0, 1))
+        return [
+            dtable.reshape(T, B, M).swapaxes(0, 1) if is_time_major else dtable.reshape(x.shape)
+        ]
+
+    record([x], [output], to_input)
+    return output
+
+
+def _zeroed(x: Tensor, is_kept: Array | None) -> Tensor:
+    """Return x (..., M) with 0 where is_kept (...) is false."""
+    if is_kept is None or is_kept.all():
+        return x
+    lost = ~is_kept
+    value = x.value.copy(order="K")
+    value[lost] = 0
+    output = constant(value)
+
+    def to_input(dy: Array) -> list[Array]:
+        dx = np.array(dy)
+        dx[lost] = 0
+        return [dx]
+
+    record([x], [output], to_input)
+    return output
