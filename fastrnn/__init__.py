@@ -1,19 +1,53 @@
 """fastrnn: recurrent networks on CPUs at the machine's arithmetic limit, from pure Python."""
 
-from fastrnn import cells, functional, layers, optimizers
+from fastrnn import (
+    activations,
+    callbacks,
+    cells,
+    constraints,
+    data,
+    datasets,
+    functional,
+    initializers,
+    layers,
+    losses,
+    metrics,
+    models,
+    ops,
+    optimizers,
+    preprocessing,
+    random,
+    regularizers,
+)
 from fastrnn.kernels.cpu.threads import get_num_threads, set_num_threads
+from fastrnn.models import Model, Sequential
 from fastrnn.tape import GradientTape, Tensor, Variable
 
 __version__ = "0.1.0"
 
 __all__ = [
     "GradientTape",
+    "Model",
+    "Sequential",
     "Tensor",
     "Variable",
+    "activations",
+    "callbacks",
     "cells",
+    "constraints",
+    "data",
+    "datasets",
     "functional",
     "get_num_threads",
+    "initializers",
     "layers",
+    "losses",
+    "metrics",
+    "models",
+    "ops",
     "optimizers",
+    "preprocessing",
+    "random",
+    "regularizers",
     "set_num_threads",
 ]

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastrnn import functional
-from fastrnn.layers import LSTM, Dense, Dropout, Embedding, Recurrent
+from fastrnn.initializers import INITIALIZERS
+from fastrnn.layers import Dense, Dropout, Embedding, Recurrent
 from fastrnn.tape import GradientTape, Tensor, Variable
 
 Array = NDArray[Any]
@@ -33,6 +34,8 @@ class LanguageModel:
         In [0, 1).
     seed : int
         Of initial weights and dropout.
+    projection : int, optional
+        Features of the output of "lstmp", which projects it; as many as units if not given.
     """
 
     def __init__(
@@ -45,6 +48,7 @@ class LanguageModel:
         embedding: int = 64,
         dropout: float = 0.0,
         seed: int = 0,
+        projection: int | None = None,
     ) -> None:
         self._config = {
             "vocabulary_size": vocabulary_size,
@@ -55,22 +59,27 @@ class LanguageModel:
             "dropout": dropout,
             "seed": seed,
         }
+        if projection is not None:
+            self._config["projection"] = projection
         # Vectors of length near 1 reach the gates at once; Keras' tiny ones learn slowly here:
         # 3.9 against 3.1 bits a character after two epochs of a small text.
         self.embedding = Embedding(
-            vocabulary_size,
-            embedding,
-            embeddings_initializer="standard_normal",
-            seed=(seed, 0),
-        )
-        self.recurrent = [
-            _recurrent(cell, units, embedding if i == 0 else units, f"rnn_{i}", (seed, 1 + i))
-            for i in range(layers)
-        ]
+            vocabulary_size, embedding, name="embedding",
+            embeddings_initializer=_Start("standard_normal", _rng(seed, 0)),
+        )  # fmt: skip
+        self.recurrent = []
+        features = embedding
+        for i in range(layers):
+            layer = _recurrent(cell, units, projection, f"rnn_{i}", _rng(seed, 1 + i))
+            layer.build((None, None, features))
+            self.recurrent.append(layer)
+            features = layer.cell.output_size
         self.dropouts = [
             Dropout(dropout, name=f"dropout_{i}", seed=seed, stream=i) for i in range(layers)
         ]
-        self.head = Dense(vocabulary_size, units, name="head", seed=(seed, 1 + layers))
+        start = _Start("glorot_uniform", _rng(seed, 1 + layers))
+        self.head = Dense(vocabulary_size, name="head", kernel_initializer=start)
+        self.head.build((None, features))
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
@@ -107,9 +116,9 @@ class LanguageModel:
             variables[name].assign(value)
 
     def zero_state(self, batch: int) -> State:
-        """Return the state before a text: for each layer, zeros (batch, units) for each state."""
+        """Return the state before a text: for each layer, zeros (batch, H) for each state."""
         return [
-            tuple(np.zeros((batch, layer.units), np.float32) for _ in layer.cell.STATES)
+            tuple(np.zeros((batch, size), np.float32) for size in layer.cell.sizes)
             for layer in self.recurrent
         ]
 
@@ -122,7 +131,7 @@ class LanguageModel:
         ----------
         tokens, targets : (T, B) integers
             The window, and the token that follows each.
-        state : list of tuples of (B, units) arrays
+        state : list of tuples of (B, H) arrays
             Where the window before ended; gradients do not flow back into it.
         optimizer : Optimizer
         step : int
@@ -144,7 +153,7 @@ class LanguageModel:
         gradients = tape.gradient(loss, variables)
         norm = optimizer.update(
             self.weights,
-            {v.name: g for v, g in zip(variables, gradients, strict=True)},
+            {v.name: np.asarray(g) for v, g in zip(variables, gradients, strict=True)},
             rows=self._used_rows(tokens),
         )
         return float(loss), norm, state
@@ -187,10 +196,28 @@ class LanguageModel:
         return loss, state
 
 
-def _recurrent(cell: str, units: int, input_dim: int, name: str, seed: Any) -> Recurrent:
-    options: dict[str, Any] = {
-        "return_sequences": True, "return_state": True, "name": name, "seed": seed,
-    }  # fmt: skip
-    if cell == "lstm":
-        return LSTM(units, input_dim, **options)
-    return Recurrent(cell, units, input_dim, **options)
+def _rng(*seed: int) -> np.random.Generator:
+    return np.random.default_rng(seed)
+
+
+class _Start:
+    """What weights start as, drawn one after the other from the generator of their layer."""
+
+    def __init__(self, name: str, rng: np.random.Generator) -> None:
+        self._draw = INITIALIZERS[name]
+        self._rng = rng
+
+    def __call__(self, shape: tuple[int, ...], dtype: Any = None) -> Array:
+        return self._draw(shape, self._rng, np.dtype(dtype))
+
+
+def _recurrent(
+    cell: str, units: int, projection: int | None, name: str, rng: np.random.Generator
+) -> Recurrent:
+    return Recurrent(
+        cell, units, name=name, projection_size=projection,
+        kernel_initializer=_Start("glorot_uniform", rng),
+        recurrent_initializer=_Start("orthogonal", rng),
+        unit_forget_bias=cell in ("lstm", "lstmp", "ln_lstm"),
+        return_sequences=True, return_state=True,
+    )  # fmt: skip

@@ -30,6 +30,24 @@ def test_frequencies_match_the_distribution(rng, temperature, top_p):
     assert not found[expected == 0.0].any()
 
 
+@pytest.mark.parametrize("top_k", [1, 3, 6, 100])
+@pytest.mark.parametrize("top_p", [0.6, 1.0])
+def test_only_the_first_k_are_drawn(rng, top_k, top_p):
+    logits = np.array([2.0, -1.0, 0.5, 0.0, -np.inf, 1.5])
+    probabilities = np.exp(logits)
+    order = np.argsort(-probabilities)[:top_k]
+    expected = np.zeros(6)
+    expected[order] = probabilities[order] / probabilities[order].sum()
+    kept = order[: 1 + np.searchsorted(np.cumsum(expected[order]), top_p - 1e-12)]
+    share = np.zeros(6)
+    share[kept] = expected[kept] / expected[kept].sum()
+
+    draws = sample(np.tile(logits, (40_000, 1)), temperature=1, top_p=top_p, top_k=top_k, rng=rng)
+    found = np.bincount(draws, minlength=6) / len(draws)
+    np.testing.assert_allclose(found, share, atol=0.015)
+    assert not found[share == 0.0].any()
+
+
 def test_rows_are_independent(rng):
     logits = np.full((3, 4), -np.inf)
     logits[[0, 1, 2], [3, 0, 2]] = [-1e30, 1e30, 0.0]
@@ -79,3 +97,9 @@ def test_the_same_generator_gives_the_same_tokens():
 def test_impossible_arguments_are_named(rng, logits, temperature, top_p, argument):
     with pytest.raises(ValueError, match=argument):
         sample(np.asarray(logits), temperature=temperature, top_p=top_p, rng=rng)
+
+
+@pytest.mark.parametrize("top_k", [0, -1, 1.5])
+def test_impossible_numbers_of_tokens_are_named(rng, top_k):
+    with pytest.raises(ValueError, match="top_k"):
+        sample(np.zeros((1, 3)), temperature=1, top_p=1, top_k=top_k, rng=rng)

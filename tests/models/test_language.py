@@ -9,6 +9,7 @@ import pytest
 from tolerances import FLOAT32_GRADIENT, FLOAT32_OUTPUT, assert_close
 
 from fastrnn import get_num_threads, optimizers, reference, set_num_threads
+from fastrnn.cells import CELLS
 from fastrnn.kernels.cpu import schedule, threads
 from fastrnn.models.language import LanguageModel
 
@@ -225,3 +226,28 @@ def test_memory_does_not_grow_from_step_to_step(rng, cell):
         _, _, state = model.train_step(tokens, targets, state, optimizer, step)
     # One step works on about a megabyte.
     assert resident() - before < 32e6
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_every_cell_learns(name):
+    model = make_model(name)
+    text = np.arange(T * B + 1).reshape(-1) % V
+    tokens, targets = text[:-1].reshape(B, T).T, text[1:].reshape(B, T).T
+    optimizer = optimizers.Adam(learning_rate=0.02)
+    before, _ = model.evaluate(tokens, targets, model.zero_state(B))
+    for step in range(20):
+        model.train_step(tokens, targets, model.zero_state(B), optimizer, step)
+    after, _ = model.evaluate(tokens, targets, model.zero_state(B))
+    assert after < 0.75 * before
+
+
+def test_projected_outputs_have_a_size_of_their_own():
+    model = make_model("lstmp", projection=7)
+    assert model.get_config()["projection"] == 7
+    assert LanguageModel.from_config(model.get_config()).weights.keys() == model.weights.keys()
+    assert model.weights["rnn_0/projection"].shape == (19, 7)
+    assert model.weights["rnn_1/kernel"].shape == (7, 4 * 19)
+    h, c = model.zero_state(B)[0]
+    assert (h.shape, c.shape) == ((B, 7), (B, 19))
+    with pytest.raises(ValueError, match="^projection_size: expected None for LSTM"):
+        make_model("lstm", projection=7)
