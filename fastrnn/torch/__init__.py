@@ -1,0 +1,56 @@
+"""Drop-in replacements for torch.nn's recurrent modules, on the kernels of fastrnn.
+
+`accelerate(model)` swaps the recurrent modules of a model in place, its parameters, hooks and
+`state_dict` kept; `restore(model)` swaps them back.  `RNN`, `LSTM`, `GRU`, `RNNCell`, `LSTMCell`
+and `GRUCell` are subclasses of torch.nn's classes of the same names, and differ in how `forward`
+computes only.
+
+They compute float32 and float64 on the CPU.  Everything else is left to torch.nn: other devices
+and dtypes and autocast, with one warning each; `torch.func` transforms, traced, scripted and
+exported models; and all errors about arguments.  `torch.compile` compiles what is around the
+layers, and cells with it.  `torch.jit.script(model)` puts torch.nn's modules in the place of ours
+in `model` itself.
+
+Packing the weights, which is done in every call so that every change of them is seen, costs more
+than a single small step: cells, and calls of RNN and GRU with one step, are torch.nn's own below a
+certain size and while they are trained.
+
+How many threads take part is up to `fastrnn.set_num_threads`, not to `torch.set_num_threads`.
+Outputs may be written to in place before backward, arguments may not, as usual; writing through
+`.data` or NumPy goes unnoticed.
+
+Examples
+--------
+>>> import torch, fastrnn.torch
+>>> model = torch.nn.Sequential(torch.nn.LSTM(4, 5))
+>>> print(fastrnn.torch.accelerate(model))
+swapped: 0 (LSTM)
+>>> y, (h, c) = model(torch.zeros(3, 2, 4))
+>>> y.shape
+torch.Size([3, 2, 5])
+"""
+
+try:
+    import torch as _torch  # noqa: F401
+except ImportError as error:
+    raise ImportError(
+        'fastrnn.torch needs PyTorch: install it with pip install "fastrnn[torch]"'
+    ) from error
+
+from fastrnn.torch.fallback import FallbackWarning
+from fastrnn.torch.layers import GRU, LSTM, RNN
+from fastrnn.torch.steps import GRUCell, LSTMCell, RNNCell
+from fastrnn.torch.swap import Report, accelerate, restore
+
+__all__ = [
+    "GRU",
+    "LSTM",
+    "RNN",
+    "FallbackWarning",
+    "GRUCell",
+    "LSTMCell",
+    "RNNCell",
+    "Report",
+    "accelerate",
+    "restore",
+]

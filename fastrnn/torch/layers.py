@@ -1,0 +1,214 @@
+"""torch.nn's recurrent layers with another `forward`."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
+
+from fastrnn.torch import fallback, packing, recurrence
+from fastrnn.torch.kind import Kind, gates, is_lstm
+from fastrnn.torch.module import Module
+
+Tensors = list[Tensor]
+Shapes = tuple[tuple[int, ...], ...]
+
+
+class Layers(Module, nn.RNNBase):
+    """What RNN, LSTM and GRU have in common.
+
+    A call takes x (T, B, I), with `batch_first` (B, T, I), unbatched (T, I), or packed; and the
+    initial states (layers * D, B, S or H), unbatched (layers * D, S or H), or none for zeros.  It
+    returns h of the last layer after every step, D * S features in the form of x, and the final
+    states.
+    """
+
+    def _run(self, input: Any, hx: Any) -> Any:
+        """Return the results; None where something is not as the kernels take it."""
+        states = self._states(hx)
+        if states is None:
+            return None
+        if isinstance(input, PackedSequence):
+            return self._run_packed(input, states)
+        is_batched = isinstance(input, Tensor) and input.dim() == 3
+        if is_batched:
+            x = input.transpose(0, 1) if self.batch_first else input
+        elif isinstance(input, Tensor) and input.dim() == 2:
+            x, states = input.unsqueeze(1), [state.unsqueeze(1) for state in states]
+        else:
+            return None
+        results = self._run_layers(x, states, None)
+        if results is None:
+            return None
+        y, states = results
+        if not is_batched:
+            y, states = y.squeeze(1), [state.squeeze(1) for state in states]
+        elif self.batch_first:
+            y = y.transpose(0, 1)
+        return y, self._hidden(states)
+
+    def _run_packed(self, input: PackedSequence, states: Tensors) -> Any:
+        """Return the results for packed sequences, or None."""
+        rows, batch_sizes, order, order_back = input
+        layout = packing.layout_of(batch_sizes, len(rows)) if rows.dim() == 2 else None
+        if layout is None:
+            return None
+        if order is not None:
+            states = [state.index_select(1, order) for state in states]
+        results = self._run_layers(rows, states, layout)
+        if results is None:
+            return None
+        y, states = results
+        if order_back is not None:
+            states = [state.index_select(1, order_back) for state in states]
+        return PackedSequence(y, batch_sizes, order, order_back), self._hidden(states)
+
+    def _run_layers(
+        self, x: Tensor, states: Tensors, layout: packing.Layout | None
+    ) -> tuple[Tensor, Tensors] | None:
+        """Return y and the final states, or None.
+
+        x (T, B, I) or packed rows (N, I), as y; states (layers * D, B, S or H), [] for zeros.
+        """
+        T, B = x.shape[:2] if layout is None else layout[:2]
+        weights = self._weights()
+        tensors = (x, *states, *weights)
+        if not fallback.takes(tensors) or not self._fits(x, B, states, weights):
+            return None
+        mode = self._mode
+        # torch's oneDNN packs the weights of an LSTM, too.
+        if not is_lstm(mode) and not fallback.pays_off(T, B, weights, tensors):
+            return None
+        D = 2 if self.bidirectional else 1
+        kind = Kind(mode, self.bias, D, None if layout is None else layout.lengths)
+        n = kind.weights * D
+        y = x if layout is None else packing.pad(x, layout)
+        if self.num_layers == 1:
+            y, *final = recurrence.run(kind, y, *weights, *states)
+            return y if layout is None else packing.pack(y, layout), final
+        finals = []
+        for layer in range(self.num_layers):
+            if layer and self.training and self.dropout:
+                y = self._dropped(y, layout)
+            initial = [state[layer * D : (layer + 1) * D] for state in states]
+            y, *final = recurrence.run(kind, y, *weights[layer * n : (layer + 1) * n], *initial)
+            finals.append(final)
+        final = [torch.cat(parts) for parts in zip(*finals, strict=True)]
+        return y if layout is None else packing.pack(y, layout), final
+
+    def _fits(self, x: Tensor, B: int, states: Tensors, weights: Tensors) -> bool:
+        """Return whether all shapes are as they should be."""
+        shapes, outer = _shapes(
+            self._mode, self.input_size, self.hidden_size, self.proj_size,
+            self.num_layers, self.bias, self.bidirectional,
+        )  # fmt: skip
+        return (
+            x.shape[-1] == self.input_size
+            and x.numel() > 0
+            and [weight.shape for weight in weights] == shapes
+            and all(s.shape == (n, B, m) for s, (n, m) in zip(states, outer, strict=False))
+        )
+
+    def _weights(self) -> Tensors:
+        """Return the weights in the order of torch.nn."""
+        own = self._parameters
+        try:
+            return [own[name] for name in self._flat_weights_names]  # type: ignore[misc]
+        except KeyError:
+            # Some are computed.  Looking at them may change them, as spectral norms in training:
+            # it is done as torch.nn does it.
+            self._update_flat_weights()
+        return list(self._flat_weights)  # type: ignore[arg-type]
+
+    @property
+    def _mode(self) -> str:
+        """`Kind.mode`."""
+        return "LSTMP" if self.proj_size > 0 else self.mode
+
+    def _states(self, hx: Any) -> Tensors | None:
+        """Return the initial states as a list, [] where not given, None where they are odd."""
+        if hx is None:
+            return []
+        states = [hx]
+        if is_lstm(self._mode):
+            if not isinstance(hx, tuple | list) or len(hx) != 2:
+                return None
+            states = list(hx)
+        return states if all(isinstance(state, Tensor) for state in states) else None
+
+    def _hidden(self, states: Tensors) -> Tensor | tuple[Tensor, ...]:
+        """Return states as `forward` does."""
+        return tuple(states) if is_lstm(self._mode) else states[0]
+
+    def _dropped(self, y: Tensor, layout: packing.Layout | None) -> Tensor:
+        """Return the input of the next layer; torch's generator is used just as torch.nn does."""
+        if layout is None:
+            return torch.dropout(y, self.dropout, True)
+        return packing.pad(torch.dropout(packing.pack(y, layout), self.dropout, True), layout)
+
+
+@lru_cache(maxsize=256)
+def _shapes(
+    mode: str, I: int, H: int, S: int, layers: int, has_bias: bool, is_bidirectional: bool
+) -> tuple[list[tuple[int, ...]], Shapes]:
+    """Return the shapes of all weights, and of the states without B."""
+    S = S or H
+    D = 2 if is_bidirectional else 1
+    rows = gates(mode) * H
+    weights: list[tuple[int, ...]] = []
+    for layer in range(layers):
+        direction: Shapes = ((rows, D * S if layer else I), (rows, S))
+        direction += ((rows,), (rows,)) * has_bias + ((S, H),) * (mode == "LSTMP")
+        weights += direction * D
+    return weights, ((layers * D, S), (layers * D, H))
+
+
+class RNN(Layers, nn.RNN):
+    """`torch.nn.RNN` on the kernels of fastrnn: same constructor, parameters, inputs, outputs.
+
+    See `fastrnn.torch` for what is left to torch.nn.
+
+    Examples
+    --------
+    >>> import torch
+    >>> y, h = RNN(4, 5, nonlinearity="relu")(torch.zeros(3, 2, 4))
+    >>> y.shape, h.shape
+    (torch.Size([3, 2, 5]), torch.Size([1, 2, 5]))
+    """
+
+    STOCK = nn.RNN
+
+
+class LSTM(Layers, nn.LSTM):
+    """`torch.nn.LSTM` on the kernels of fastrnn: same constructor, parameters, inputs, outputs.
+
+    See `fastrnn.torch` for what is left to torch.nn.
+
+    Examples
+    --------
+    >>> import torch
+    >>> y, (h, c) = LSTM(4, 5, bidirectional=True, proj_size=2)(torch.zeros(3, 2, 4))
+    >>> y.shape, h.shape, c.shape
+    (torch.Size([3, 2, 4]), torch.Size([2, 2, 2]), torch.Size([2, 2, 5]))
+    """
+
+    STOCK = nn.LSTM
+
+
+class GRU(Layers, nn.GRU):
+    """`torch.nn.GRU` on the kernels of fastrnn: same constructor, parameters, inputs, outputs.
+
+    See `fastrnn.torch` for what is left to torch.nn.
+
+    Examples
+    --------
+    >>> import torch
+    >>> y, h = GRU(4, 5, batch_first=True)(torch.zeros(2, 3, 4))
+    >>> y.shape, h.shape
+    (torch.Size([2, 3, 5]), torch.Size([1, 2, 5]))
+    """
+
+    STOCK = nn.GRU

@@ -1,0 +1,203 @@
+"""One recurrent layer on torch's tensors, in one or both directions, with its gradients.
+
+Tensors and arrays share their memory.  Nothing is copied between torch and the kernels, but the
+outputs of two directions into one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from fastrnn import cells
+from fastrnn.cells.activations import Relu
+from fastrnn.functional import rnn
+from fastrnn.torch import formula
+from fastrnn.torch.kind import Kind
+
+Array = NDArray[Any]
+
+#: Cells by `Kind.mode`.
+_CELLS = {
+    "RNN_TANH": cells.CELLS["rnn"](),
+    "RNN_RELU": cells.CELLS["rnn"](Relu()),
+    "LSTM": cells.CELLS["lstm"](),
+    "LSTMP": cells.CELLS["lstmp"](),
+    "GRU": cells.CELLS["gru"](),
+}
+
+
+def run(kind: Kind, *tensors: Tensor) -> tuple[Tensor, ...]:
+    """Run a layer.
+
+    Parameters
+    ----------
+    kind : Kind
+        What it computes.
+    *tensors : tensors
+        x (T, B, I), the weights and, unless they are zeros, the initial states, as `Kind` says;
+        float32 or float64 on the CPU, of any strides.
+
+    Returns
+    -------
+    tuple of tensors
+        y (T, B, D * S) and the final states.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Where shapes or dtypes do not fit each other.
+    """
+    if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
+        outputs: tuple[Tensor, ...] = _Recurrence.apply(kind, *tensors)  # type: ignore[no-untyped-call]
+        return outputs
+    course = _Course(kind, tensors, training=False, wants_dx=False)
+    return tuple(torch.from_numpy(array) for array in course.outputs)
+
+
+class _Course:
+    """A run of a layer, and what the gradients need of it.
+
+    outputs   y (T, B, D * S) and the final states, as arrays that may be written to
+    """
+
+    def __init__(
+        self, kind: Kind, tensors: Sequence[Tensor], *, training: bool, wants_dx: bool
+    ) -> None:
+        self.kind = kind
+        x, weights, states = kind.parts([_array(tensor) for tensor in tensors])
+        cell = _CELLS[kind.mode]
+        results = []
+        for n, (w_ih, w_hh, *rest) in enumerate(weights):
+            y, final, backward = rnn(
+                cell, x, w_ih.T, w_hh.T,
+                _joined_bias(kind, rest[0], rest[1]) if kind.has_bias else None,
+                tuple(s[n] for s in states) if states else None,
+                extra={"P": rest[-1].T} if kind.mode == "LSTMP" else None,
+                lengths=kind.lengths, reverse=n == 1, training=training, wants_dx=wants_dx,
+            )  # fmt: skip
+            results.append((y, final, backward))
+        self._backwards = [backward for _, _, backward in results]
+        if kind.directions == 1:
+            y = results[0][0]
+            # Whoever writes there raises the tensor's version, which `_Recurrence` looks at.
+            y.flags.writeable = True
+        else:
+            y = np.concatenate([y for y, _, _ in results], axis=-1)
+        self.outputs = (y, *_stacked([final for _, final, _ in results]))
+
+    def backward(self, dy: Array | None, dstates: Sequence[Array | None]) -> list[Array | None]:
+        """Return the gradients of x, of the weights and of the initial states; it runs once.
+
+        dy may be None, and so may any of the gradients of the final states.
+        """
+        kind = self.kind
+        halves: Sequence[Array | None] = [dy] * kind.directions
+        if dy is not None and kind.directions == 2:
+            halves = np.split(dy, 2, axis=-1)
+        gradients: list[Any] = [
+            backward(half, tuple(None if d is None else d[n] for d in dstates))
+            for n, (backward, half) in enumerate(zip(self._backwards, halves, strict=True))
+        ]
+        dx = gradients[0].x
+        if dx is not None and kind.directions == 2:
+            np.add(dx, gradients[1].x, out=dx)
+        dweights: list[Any] = []
+        for g in gradients:
+            biases = _split_bias(kind, g.b) if kind.has_bias else ()
+            projection = () if g.extra is None else (g.extra["P"].T,)
+            dweights += [g.W.T, g.R.T, *biases, *projection]
+        return [dx, *dweights, *_stacked([g.state for g in gradients])]
+
+
+def _array(tensor: Tensor) -> Array:
+    return tensor.numpy(force=True)
+
+
+def _stacked(states: Sequence[Sequence[Array]]) -> list[Array]:
+    """Return the states (B, S) of one or two directions as (D, B, S) each."""
+    if len(states) == 1:
+        return [state[None] for state in states[0]]
+    return [np.stack(pair) for pair in zip(*states, strict=True)]
+
+
+def _joined_bias(kind: Kind, b_ih: Array, b_hh: Array) -> Array:
+    """Return b as the cell takes it: the GRU's candidate keeps its two apart."""
+    if kind.mode != "GRU":
+        return np.add(b_ih, b_hh)
+    gates = len(b_ih) // 3 * 2
+    return np.concatenate([b_ih[:gates] + b_hh[:gates], b_ih[gates:], b_hh[gates:]])
+
+
+def _split_bias(kind: Kind, db: Array) -> tuple[Array, Array]:
+    """Return the gradients of b_ih and b_hh, in memory of their own."""
+    if kind.mode != "GRU":
+        return db, db.copy()
+    H = len(db) // 4
+    return db[: 3 * H], np.concatenate([db[: 2 * H], db[3 * H :]])
+
+
+# Who is asked before torch saves a tensor, or None.
+_saving_hooks = getattr(torch._C._autograd, "_top_saved_tensors_default_hooks", lambda _: None)
+
+
+class _Recurrence(torch.autograd.Function):
+    """`run` with gradients, as often and of whatever order they are asked for."""
+
+    @staticmethod
+    def forward(ctx: Any, kind: Kind, *tensors: Tensor) -> tuple[Tensor, ...]:
+        """Run the layer; keep what was saved for the first backward, the arguments for others."""
+        # Under hooks, as of a checkpoint, memory is scarce: all runs again for backward.
+        is_kept = _saving_hooks(False) is None
+        course = _Course(kind, tensors, training=is_kept, wants_dx=tensors[0].requires_grad)
+        outputs = tuple(torch.from_numpy(array) for array in course.outputs)
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(*tensors)
+        ctx.kind, ctx.course = kind, course if is_kept else None
+        # Has the version of the output, but holds no reference to the graph.
+        ctx.y, ctx.version = outputs[0].detach(), outputs[0]._version
+        return outputs
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
+        """Return the gradients of kind, which has none, and of the tensors."""
+        tensors: tuple[Tensor, ...] = ctx.saved_tensors
+        needed: tuple[bool, ...] = ctx.needs_input_grad[1:]
+        if torch.is_grad_enabled():
+            return (None, *_differentiable(ctx.kind, tensors, gradients, needed))
+        course = ctx.course
+        is_y_written = ctx.kind.directions == 1 and course and ctx.y._version != ctx.version
+        ctx.course = ctx.y = None
+        if course is None or is_y_written:
+            course = _Course(ctx.kind, tensors, training=True, wants_dx=needed[0])
+        dy, *dstates = (None if g is None else _array(g) for g in gradients)
+        results = course.backward(dy, dstates)
+        # Zeros stand for initial states that were not given.
+        pairs = zip(results[: len(tensors)], needed, strict=True)
+        return (None, *(torch.from_numpy(d) if is_needed else None for d, is_needed in pairs))
+
+
+def _differentiable(
+    kind: Kind,
+    tensors: Sequence[Tensor],
+    gradients: Sequence[Tensor | None],
+    needed: Sequence[bool],
+) -> list[Tensor | None]:
+    """Return the gradients of the tensors so that they can be differentiated themselves."""
+    # Of the tensors alone: one may have been computed from another, as a state from weights.
+    aliases = [tensor.view_as(tensor) for tensor in tensors]
+    outputs = formula.run(kind, *aliases)
+    given = [(o, g) for o, g in zip(outputs, gradients, strict=True) if g is not None]
+    wanted = [alias for alias, is_needed in zip(aliases, needed, strict=True) if is_needed]
+    found = iter(
+        torch.autograd.grad(
+            [output for output, _ in given], wanted, [gradient for _, gradient in given],
+            create_graph=True, allow_unused=True,
+        )
+    )  # fmt: skip
+    return [next(found) if is_needed else None for is_needed in needed]

@@ -1,0 +1,34 @@
+"""Fixtures of all tests of `fastrnn.torch`."""
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from fastrnn.torch import fallback, recurrence  # noqa: E402
+
+
+@pytest.fixture(params=["float32", "float64"])
+def dtype(request):
+    """What a test computes in."""
+    return getattr(torch, request.param)
+
+
+@pytest.fixture(autouse=True)
+def seed():
+    """The same random numbers for every test."""
+    torch.manual_seed(20240229)
+
+
+@pytest.fixture
+def runs(monkeypatch):
+    """The directions that the kernels have run so far; they take single steps, too."""
+    calls = []
+
+    def counted(*args, **kwargs):
+        calls.append(args[0])
+        return rnn(*args, **kwargs)
+
+    rnn = recurrence.rnn
+    monkeypatch.setattr(recurrence, "rnn", counted)
+    monkeypatch.setattr(fallback, "pays_off", lambda *_: True)
+    return calls
