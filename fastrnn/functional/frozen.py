@@ -107,7 +107,7 @@ class Frozen:
         """
         kind = None
         if lengths is None and resets is None:
-            kind, replay = self._replays.find("frozen", x, (), reverse, False)
+            kind, replay = self._replays.find_frozen(x, reverse)
             if replay is not None:
                 return replay.forward(x, (), state)
         run = run_of(self._weights, False)

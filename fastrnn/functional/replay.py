@@ -53,6 +53,7 @@ class Replay:
         self._x: Any = x
         self._unused = unused
         self._forward: Recording | None = None
+        self._initial: Any = None  # where the first states but h are
         self._walks: dict[Any, Walk] = {}
 
     def record(self) -> tuple[Array, tuple[Array, ...]]:
@@ -61,6 +62,7 @@ class Replay:
             result = self._run.forward()
         recording = Recording(calls, self._given() | {"h": self._run.h})
         self._forward = recording if recording.is_complete else None
+        self._initial = self._run.extra[:, : self._run.sequences]
         self._end(not self.training)
         return result
 
@@ -81,20 +83,35 @@ class Replay:
         """Return the calls of `forward`, ready to be made; then comes `end`."""
         run = self._run
         assert self._forward is not None, "not recorded"
-        states = run.checked_states("state", state, (run.sequences,))
+        if state is not None:
+            state = run.checked_states("state", state, (run.sequences,))
         self._x = x
         if weights:
             run.weights.W, run.weights.R, run.weights.b = weights
-        run.h = buffers.empty(run.h.shape, run.dtype)
-        run.put_initial(states)
+        h = run.h = buffers.empty(run.h.shape, run.dtype)
+        if state is None:
+            h[: run.sequences] = 0
+            self._initial.fill(0)
+        else:
+            run.put_initial(state)
         self._forward.point(self._given() | {"h": run.h})
         return self._forward
 
     def end(self) -> tuple[Array, tuple[Array, ...]]:
         """Return the results of `forward` when its calls have been made."""
-        result = self._run.results()
+        # What `Run.results` does, for steps that are not packed.
+        run = self._run
+        B = run.sequences
+        y: Array = run.h[B:].reshape((run.T, B, -1))
+        if run.reverse:
+            y = y[::-1]
+        if self.training:
+            y.flags.writeable = False
+        final = [run.h[-B:].copy()]
+        for states, width in zip(run.extra, run.weights.widths[1:], strict=True):
+            final.append(states[-B:, :width].copy())
         self._end(not self.training)
-        return result
+        return y, tuple(final)
 
     def put_back(self) -> None:
         """Let others use it."""
@@ -232,6 +249,14 @@ class Replays:
         key = tuple(kind)
         unused = self._unused.get(key)
         return key, unused.pop() if unused else None
+
+    def find_frozen(self, x: Any, reverse: bool) -> tuple[Hashable, Replay | None]:
+        """Return the kind of x, None where there is none, and a replay of it."""
+        if type(x) is not np.ndarray or not x.flags.aligned:
+            return None, None
+        kind = x.dtype, x.shape, x.strides, bool(reverse), get_num_threads()
+        unused = self._unused.get(kind)
+        return kind, unused.pop() if unused else None
 
     def forward(
         self, kind: Hashable, run: Run, x: Any
