@@ -14,34 +14,34 @@ A cost model in seconds chooses.  For one step of a worker that has `rows` rows 
 Directions and layers.  Both directions of a layer run at once where `is_narrow` says so.  Layers do
 not run in a wavefront, an upper one a step behind the one below: its x @ W could then not be made
 for all steps together, which costs what reading W at every step does.  With 128 units, 0.26 MB
-at 185 GB/s are 1.4 us a step, against one meeting of 0.3 us and 0.3 us of products saved.
+at 176 GB/s are 1.5 us a step, against one meeting of 0.3 us and 0.3 us of products saved.
 
 The constants were measured on two cores of an AMD Zen 5 with AVX-512 and float32 (`fastrnn info`
-names yours): 1.1e11 multiply-adds a second and core, 130 GB/s from the second-level cache, 75 GB/s
-from the third, 0.9 ns a unit and formula, 0.3 us a meeting of two.  They scale alike on other
+names yours): 1.1e11 multiply-adds a second and core, 176 GB/s from the second-level cache, 103
+GB/s from the third, 0.9 ns a unit and formula, 0.3 us a meeting of two.  They scale alike on other
 machines, and the choice depends on ratios only.
 
 What to expect on paper of an LSTM in float32, the time loop forward:
 
     (T, B, I, H)          processors  slices x members  rows       time  of the ideal
     (100, 64, 512, 512)            2      2 x 1          32    62.48 ms       98 %
-                                  16      4 x 4          16     7.90 ms       97 %
+                                  16     16 x 1           4     8.33 ms       92 %
                                   64      4 x 16         16     2.10 ms       91 %
                                  128     16 x 8           4     1.13 ms       85 %
     (80, 32, 128, 128)             2      2 x 1          16     1.67 ms       91 %
-                                  16      8 x 2           4     0.26 ms       72 %
-                                  64      8 x 8           4     0.15 ms       32 %
-                                 128     16 x 8           2     0.14 ms       17 %
-    (100, 1, 512, 512)             2      1 x 2           1     2.88 ms       17 %
-                                  16      1 x 16          1     0.35 ms       17 %
-                                  64      1 x 32          1     0.28 ms        5 %
+                                  16     16 x 1           2     0.26 ms       74 %
+                                  64     16 x 4           2     0.14 ms       35 %
+                                 128     16 x 8           2     0.13 ms       19 %
+    (100, 1, 512, 512)             2      1 x 2           1     2.12 ms       22 %
+                                  16      1 x 16          1     0.30 ms       20 %
+                                  64      1 x 32          1     0.26 ms        6 %
 
 The ideal is the products at full speed on all processors.  For the first shape on 64 processors:
 4 slices of 16 rows, each shared by 16 workers with 2 of 32 panels.  A step of a worker is
 16 * 4 * 512 * 1024 / 16 = 2.10 million multiply-adds at 1.1e11 a second, 19.1 us (its 0.52 MB of
-weights take 4.0 us from the second-level cache), 16 * 32 units of formula, 0.5 us, and a meeting
+weights take 3.0 us from the second-level cache), 16 * 32 units of formula, 0.5 us, and a meeting
 of 16, 1.5 us: 21.0 us, of which 100 are 2.1 ms.  Only the figures of two processors can
-be compared with a measurement here: 61.8 ms, 1.76 ms and 2.81 ms in all, of the third shape with
+be compared with a measurement here: 61.8 ms, 1.76 ms and 2.57 ms in all, of the third shape with
 the product before the loop.
 """
 
@@ -56,8 +56,8 @@ from fastrnn.kernels.cpu import schedule
 from fastrnn.kernels.cpu.threads import get_num_threads, usable_processors
 
 MULTIPLY_ADDS = 1.1e11
-SECOND_LEVEL_BYTES = 130e9
-THIRD_LEVEL_BYTES = 75e9
+SECOND_LEVEL_BYTES = 176e9
+THIRD_LEVEL_BYTES = 103e9
 UNIT_SECONDS = 0.9e-9
 MEETING_SECONDS = 0.3e-6
 
@@ -177,9 +177,8 @@ def is_narrow(chosen: Plan, recurrent_bytes: int) -> bool:
     """Return whether two runs like this are better made at once, on a thread each.
 
     So it is where threads could only share the hidden units of each, and where R stays in the cache
-    of one processor.  An LSTM or a GRU of one sequence and 64 or 128 units both ways, forward and
-    backward, took 0.73 to 0.98 of the time of one direction after the other, and with 512 units
-    0.98 to 1.09.
+    of one processor.  An LSTM or a GRU of one sequence, both ways, forward and backward, takes 0.62
+    to 0.65 of the time of one direction after the other with 64 units, and 0.85 with 128.
     """
     return chosen.slices == 1 and recurrent_bytes <= second_level_size()
 
