@@ -115,7 +115,8 @@ def _plan(loop: Loop, threads: int, processors: int) -> Plan:
     for slices in range(1, min(loop.B, worth) + 1):
         # Workers that meet must run at the same time.
         members = min(worth, max(processors, slices)) // slices
-        for shared in {1, max(1, min(members, loop.panels))}:
+        most = max(1, min(members, loop.panels))
+        for shared in {most, *(1 << n for n in range(most.bit_length()))}:
             seconds = _seconds(loop, features, slices, shared)
             candidates.append(Plan(slices, shared, is_hoisted, seconds))
     # A worker that the system takes from its processor stalls all that meet it at every step.
