@@ -71,14 +71,43 @@ def embedding(ids: ArrayLike, E: Array) -> tuple[Array, Callable[[Array], Array]
         dy = _validate.as_array("dy", dy, expected)
         if dy.shape != (*shape, D) or dy.dtype != dtype:
             raise ValueError(f"dy: expected {expected}, got {_validate.describe(dy)}")
-        rows: Any = np.ascontiguousarray(dy)
-        # Fresh zero pages cost nothing until they are touched.
-        dE: Any = np.zeros((V, D), dtype)
-        workers = min(workers_over(N * D), -(-D // lanes_of(dtype)))
-        kernel.scatter_add(None, kernel.Embedding(N, D, named, rows, dE), workers)
-        return dE  # type: ignore[no-any-return]
+        return _added_by_id(positions, dy.reshape(N, D), V)
 
     return y, backward
+
+
+def sums_by_id(ids: ArrayLike, values: ArrayLike, V: int) -> Array:
+    """Add up rows that have the same id.
+
+    Parameters
+    ----------
+    ids : (N,) integers in 0..V-1
+    values : (N, D) array of float32 or float64
+
+    Returns
+    -------
+    (V, D) array
+        Of each id the sum of its rows, in the order of positions.
+
+    Raises
+    ------
+    ValueError
+        If an argument is not as described.
+    """
+    positions, shape = _validate_ids(ids, V)
+    rows = _validate.float_array("values", values, (*shape, "D"))
+    return _added_by_id(positions, rows, V)
+
+
+def _added_by_id(positions: NDArray[np.int32], values: Array, V: int) -> Array:
+    N, D = values.shape
+    rows: Any = np.ascontiguousarray(values)
+    named: Any = positions
+    # Fresh zero pages cost nothing until they are touched.
+    sums: Any = np.zeros((V, D), values.dtype)
+    workers = min(workers_over(N * D), -(-D // lanes_of(values.dtype)))
+    kernel.scatter_add(None, kernel.Embedding(N, D, named, rows, sums), workers)
+    return sums  # type: ignore[no-any-return]
 
 
 def used_rows(ids: ArrayLike, V: int) -> NDArray[np.int64]:

@@ -140,6 +140,10 @@ class Cell(Layer):
         """Draw other factors of the previous outputs from now on."""
         self._recurrent_mask = None
 
+    def _forget_masks(self) -> None:
+        self.reset_dropout_mask()
+        self.reset_recurrent_dropout_mask()
+
     def input_mask(self, batch: int, features: int) -> Array | None:
         """Return the factors (batch, features) of the inputs."""
         if self.dropout and self._is_other(self._input_mask, batch, features):

@@ -150,7 +150,7 @@ class Layer(Owner):
         if given.is_symbolic:
             return symbol.call(self, given)
         if context.is_outermost():
-            self._clear_losses()
+            self._begin()
         training = context.training_of_call(given.training)
         masks = given.masks()
         placed, named = given.arguments(training, masks)
@@ -205,10 +205,13 @@ class Layer(Owner):
         regular = [(v, v.regularizer) for v in self.trainable_variables]
         return [*added, *(r(v) for v, r in regular if r is not None)]
 
-    def _clear_losses(self) -> None:
+    def _begin(self) -> None:
+        """Forget what the layers within keep for one call: losses, and masks of dropout."""
         for layer in self._all_layers():
             if layer._added_losses:
                 layer._added_losses = []
+            if layer is not self:
+                layer._forget_masks()
 
     # Configurations.
 

@@ -88,7 +88,7 @@ class Owner:
     def _own(self) -> Iterator[Variable | Owner]:
         """Yield the variables and layers kept in attributes, as they were kept."""
         for name, value in self.__dict__.items():
-            if name not in _NOT_WALKED:
+            if type(value) not in _PLAIN and name not in _NOT_WALKED:
                 yield from _found(value)
 
     def _own_variables(self) -> list[Variable]:
@@ -98,6 +98,9 @@ class Owner:
     def layers_inside(self) -> list[Owner]:
         """The layers that are directly in this one."""
         return _once(each for each in self._own() if isinstance(each, Owner))
+
+    def _forget_masks(self) -> None:
+        """Draw masks of dropout anew at the next call, if any are kept."""
 
     def _all_layers(self) -> list[Owner]:
         """Return this layer and all within it."""
@@ -199,6 +202,10 @@ class Owner:
 
 # Attributes that hold nothing that belongs to a layer.
 _NOT_WALKED = frozenset(("_arguments", "_added_losses", "_held", "input_spec"))
+
+
+# Values that are nothing of the kind and hold nothing of it, as most attributes are.
+_PLAIN = frozenset((bool, int, float, str, type(None), np.ndarray, type(np.dtype("f4"))))
 
 
 class _Ids:

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastrnn.functional.embedding import sums_by_id
+
 Array = NDArray[Any]
 
 
@@ -100,10 +102,14 @@ class RowGradients(PartialGradient):
         values = np.asarray(values).reshape(len(ids), *shape[1:])
         if not len(ids):
             return cls(ids, values, shape)
-        order = np.argsort(ids, kind="stable")
-        ordered = ids[order]
-        starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
-        return cls(ordered[starts], np.add.reduceat(values[order], starts, axis=0), shape)
+        rows, places = np.unique(ids, return_inverse=True)
+        places = places.reshape(-1)
+        if values.dtype in (np.float32, np.float64) and values.size:
+            sums = sums_by_id(places, values.reshape(len(ids), -1), len(rows))
+            return cls(rows, sums.reshape(len(rows), *shape[1:]), shape)
+        sums = np.zeros((len(rows), *shape[1:]), values.dtype)
+        np.add.at(sums, places, values)
+        return cls(rows, sums, shape)
 
     @property
     def ndim(self) -> int:

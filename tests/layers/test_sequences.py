@@ -239,3 +239,26 @@ def test_a_repeated_vector_feeds_a_recurrent_layer(rng):
     np.testing.assert_array_equal(y, y_copied)
     assert_close(dvector, dcopied.sum(axis=1), FLOAT64_GRADIENT)
     assert_close(dW, dW_copied, FLOAT64_GRADIENT)
+
+
+def test_masks_of_cells_in_a_loop_last_for_one_call_of_the_layer_around_them():
+    class Loop(layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self.cell = layers.SimpleRNNCell(64, dropout=0.5, recurrent_dropout=0.5)
+            self.masks = []
+
+        def call(self, x):
+            state = [np.zeros((2, 64), np.float32)]
+            for t in range(3):
+                out, state = self.cell(x[:, t], state)
+                self.masks.append((self.cell._input_mask, self.cell._recurrent_mask))
+            return out
+
+    loop, x = Loop(), np.ones((2, 3, 64), np.float32)
+    for _ in range(2):
+        loop(x, training=True)
+    first, _, last, other, *_ = loop.masks
+    for a, b, c in zip(first, last, other, strict=True):
+        assert a is b
+        assert (a != c).any()
