@@ -25,6 +25,7 @@ LAYERS = [
     ("activations", "initializers", "regularizers", "constraints", "optimizers", "preprocessing"),
     ("layers", "losses", "metrics"),
     ("callbacks", "models", "datasets", "data"),
+    ("recipes",),
     ("torch", "sklearn", "keras", "onnx", "distributed"),
     ("cli",),
 ]

@@ -1,4 +1,7 @@
-"""The command line: `fastrnn train`, `fastrnn generate`, `fastrnn explain`, `fastrnn info`."""
+"""The command line: `fastrnn train`, `fastrnn generate`, `fastrnn explain`, `fastrnn info`.
+
+`fastrnn train TASK` is a command of its own for each task in `fastrnn.cli.recipes`.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from fastrnn import __version__
-from fastrnn.cli import explain, generate, info, train
+from fastrnn.cli import explain, generate, info, recipes, train
 from fastrnn.cli.error import CommandError, describe
 
 COMMANDS = {
@@ -40,8 +43,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     _open_missing_streams()
     try:
-        parsed = _parser().parse_args(arguments)
-        status: int = COMMANDS[parsed.command][0].run(parsed)
+        words = _with_task(sys.argv[1:] if arguments is None else arguments)
+        parsed = _parser(words).parse_args(words)
+        command = COMMANDS.get(parsed.command)
+        status: int = recipes.run(parsed) if command is None else command[0].run(parsed)
         sys.stdout.flush()
     except KeyboardInterrupt:
         print("fastrnn: interrupted", file=sys.stderr)
@@ -64,7 +69,15 @@ class _Parser(argparse.ArgumentParser):
         raise CommandError(f"{message} (see {self.prog} --help)")
 
 
-def _parser() -> argparse.ArgumentParser:
+def _with_task(words: Sequence[str]) -> list[str]:
+    """Make one word of `train` and a task that follows it."""
+    if list(words[:1]) == ["train"] and len(words) > 1 and words[1] in recipes.TASKS:
+        return [f"train {words[1]}", *words[2:]]
+    return list(words)
+
+
+def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
+    """Return a parser of all commands; of the tasks only the one that is meant has arguments."""
     parser = _Parser(prog="fastrnn", description="Recurrent networks on CPUs.", allow_abbrev=False)
     parser.add_argument("--version", action="version", version=f"fastrnn {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -73,6 +86,12 @@ def _parser() -> argparse.ArgumentParser:
             name, help=text, description=f"{text.capitalize()}.", allow_abbrev=False
         )
         module.add_arguments(command)
+    for name, task in recipes.TASKS.items():
+        if list(words[:1]) == [f"train {name}"]:
+            command = commands.add_parser(
+                words[0], description=f"{task.text.capitalize()}.", allow_abbrev=False
+            )
+            recipes.add_arguments(command, name)
     return parser
 
 

@@ -1,6 +1,7 @@
 """`fastrnn train`: a character model from text.
 
 Without a file it learns the English text of Python's own documentation topics.
+`fastrnn train TASK` is another command: see `fastrnn.cli.recipes`.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from typing import Any
 
 from fastrnn.cli.error import CommandError
 from fastrnn.cli.options import Limits, Options, add_options, flag
+from fastrnn.cli.recipes import TASKS
 
 # What may change when a run goes on: how long it is. Threads do not change the result.
 RESUMABLE = ("epochs", "minutes")
@@ -17,6 +19,10 @@ RESUMABLE = ("epochs", "minutes")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `fastrnn train`."""
+    parser.epilog = (
+        f"Other tasks are commands of their own: fastrnn train {{{','.join(TASKS)}}} --help. "
+        "A text of such a name is given as ./NAME."
+    )
     parser.add_argument(
         "files", nargs="*", metavar="FILE", help="UTF-8 text (default: Python's documentation)"
     )

@@ -1,0 +1,121 @@
+"""Showing how a recipe learns: a line that changes on a terminal, and a line for each epoch."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from fastrnn.callbacks import Callback
+from fastrnn.cli.progress import PLAIN_SECONDS, clock
+
+Logs = dict[str, Any] | None
+
+_COMPILING = "Loading the kernels; the first run on a machine compiles them."
+
+
+class RecipeDisplay(Callback):
+    """Prints a line for each epoch, and between them where nothing moves, every few seconds.
+
+    Parameters
+    ----------
+    console
+        Where to print.
+    epochs
+        The most epochs.
+    minutes
+        The most time, if there is such a limit.
+    """
+
+    def __init__(self, console: Console, *, epochs: int, minutes: float | None) -> None:
+        super().__init__()
+        self._console = console
+        self._epochs = epochs
+        self._minutes = minutes
+        self._epoch = 0
+        self._start: float | None = None
+        self._printed = time.monotonic()
+        self._line = _COMPILING
+        self._fraction = 0.0
+        self._best: float | None = None
+        self._live: Live | None = None
+        if console.file.isatty() and not console.is_dumb_terminal:
+            self._live = Live(
+                console=console, get_renderable=self._render, refresh_per_second=5, transient=True
+            )
+
+    def __enter__(self) -> RecipeDisplay:
+        if self._live is not None:
+            self._live.start()
+        else:
+            self._print(_COMPILING)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
+        """Remember which epoch it is."""
+        self._epoch = epoch
+
+    def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
+        """Show the figures of the epoch so far."""
+        now = time.monotonic()
+        if self._start is None:
+            self._start = now
+        steps = self.params.get("steps")
+        done = self._epoch + (min(1.0, (batch + 1) / steps) if steps else 0.0)
+        self._fraction = done / self._epochs
+        if self._minutes is not None:
+            self._fraction = max(self._fraction, (now - self._start) / (60.0 * self._minutes))
+        of = f"/{steps}" if steps else ""
+        self._line = f"epoch {self._epoch + 1}/{self._epochs}  step {batch + 1}{of}{_figures(logs)}"
+        if self._live is None and now - self._printed >= PLAIN_SECONDS:
+            self._print(self._line)
+
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
+        """Print the line of the epoch."""
+        value = (logs or {}).get("val_loss")
+        is_best = value is not None and (self._best is None or value < self._best)
+        if is_best:
+            self._best = value
+        seconds = 0.0 if self._start is None else time.monotonic() - self._start
+        best = "  best" if is_best else ""
+        self._print(f"epoch {epoch + 1:<4}{_figures(logs)}  {clock(seconds)}{best}")
+
+    def _print(self, line: str) -> None:
+        self._printed = time.monotonic()
+        self._console.print(Text(line), soft_wrap=True)
+        self._console.file.flush()
+
+    def _render(self) -> RenderableType:
+        # A bar alone does not end its line.
+        bar = Table.grid(expand=True)
+        bar.add_row(ProgressBar(total=1.0, completed=min(1.0, self._fraction)))
+        return Group(bar, Text(self._line, no_wrap=True, overflow="ellipsis"))
+
+
+def open_display(console: Console, *, epochs: int, minutes: float | None) -> RecipeDisplay:
+    """Return a display of a run of at most so many epochs and minutes."""
+    return RecipeDisplay(console, epochs=epochs, minutes=minutes)
+
+
+def _figures(logs: Logs) -> str:
+    names = {"loss": "train", "val_loss": "validation", "val_accuracy": "validation accuracy"}
+    return "".join(
+        f"  {label} {float(logs[name]):.4f}"
+        for name, label in names.items()
+        if logs and name in logs
+    )
