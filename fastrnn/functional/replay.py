@@ -18,11 +18,13 @@ from fastrnn.kernels.cpu.threads import get_num_threads
 
 Array = NDArray[Any]
 
-# What a run may need, in numbers, for its working memory to be kept.
+# What a run may need, in numbers, for its working memory to be kept, and what all may together:
+# some 256 MB of float32, as a run keeps up to twice what is counted here.
 _MOST_NUMBERS = 1 << 20
+_MOST_IN_ALL = 1 << 25
 
-# Kinds of runs that are kept.
-_MOST_KINDS = 64
+# Kinds of runs that are remembered.
+_MOST_KINDS = 1024
 
 
 class Walk(NamedTuple):
@@ -229,6 +231,7 @@ class Replays:
 
     def __init__(self) -> None:
         self._unused: dict[Hashable, list[Replay]] = {}
+        self._numbers = 0  # that the replays need which were made since the last clearing
 
     def find(
         self, cell: Any, x: Any, weights: tuple[Any, ...], reverse: bool, training: bool
@@ -268,20 +271,31 @@ class Replays:
         unused = None if kind is None else self._unused.get(kind)
         if unused is None:
             if kind is not None and _is_worthwhile(run.weights, x):
-                if len(self._unused) >= _MOST_KINDS:
-                    self._unused.clear()
+                self._make_room(0)
                 self._unused[kind] = []
             return *run.forward(), run
+        self._make_room(_numbers(run.weights, x))
         replay = Replay(run, x, unused)
         result = replay.record()
         if not replay.is_recorded:  # and so it will be the next time
-            del self._unused[kind]
+            self._unused.pop(kind, None)
         return *result, replay
+
+    def _make_room(self, numbers: int) -> None:
+        """Forget all replays if this one, or another kind, would be too much."""
+        self._numbers += numbers
+        if self._numbers > _MOST_IN_ALL or len(self._unused) >= _MOST_KINDS:
+            self._unused.clear()
+            self._numbers = numbers
 
 
 def _is_worthwhile(weights: Weights, x: Array) -> bool:
     """Return whether a run is small, with no weights besides W, R and b."""
+    return x.size > 0 and not weights.extra and _numbers(weights, x) <= _MOST_NUMBERS
+
+
+def _numbers(weights: Weights, x: Array) -> int:
+    """Return how many numbers the gates and the packed weights of a run are."""
     tile = weights.tile.all
-    width = tile.number * tile.width
-    numbers = (x.shape[0] * x.shape[1] + weights.I + weights.features) * width
-    return x.size > 0 and not weights.extra and numbers <= _MOST_NUMBERS
+    rows: int = x.shape[0] * x.shape[1] + weights.I + weights.features
+    return rows * tile.number * tile.width

@@ -233,3 +233,26 @@ def test_both_ways_at_once_give_the_bits_of_one_after_the_other(rng, cell, train
             if wants_dx:
                 np.testing.assert_array_equal(dx, wanted_dx)
         assert_same(ours, wanted)
+
+
+def test_what_is_kept_has_a_bound(rng, monkeypatch):
+    module = sys.modules["fastrnn.functional.replay"]
+    monkeypatch.setattr(module, "_MOST_IN_ALL", 100_000)
+    monkeypatch.setattr(module, "_MOST_KINDS", 5)
+    replays = sys.modules["fastrnn.functional.rnn"]._replays
+    for T in range(1, 12):
+        problem = random_problem(rng, "lstm", T, 2, 3, 17, np.float32)
+        for _ in range(3):
+            ours, theirs = (
+                run(problem, "lstm", extra=None, is_first=is_first, reverse=False)
+                for is_first in (False, True)
+            )
+            assert_same([ours], [theirs])
+        assert len(replays._unused) <= 5
+    open_runs = []
+    for _ in range(40):  # all at once, each with memory of its own
+        open_runs.append(functional.rnn("lstm", *problem[:4], problem.state))
+        assert replays._numbers <= 100_000
+    for _, _, backward in open_runs:
+        backward(problem.dy)
+    assert sum(map(len, replays._unused.values())) < 40
