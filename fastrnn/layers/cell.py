@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from fastrnn import functional, ops
 from fastrnn.functional.run import Gradients
-from fastrnn.layers import fused
+from fastrnn.layers import fused, loop
 from fastrnn.layers.arguments import as_floats
 from fastrnn.layers.checks import flag, positive, share
 from fastrnn.layers.fused import Arrays
@@ -97,16 +97,28 @@ class Cell(Layer):
         if len(before) != len(self.sizes):
             raise ValueError(f"{self.name}: expected {len(self.sizes)} states, got {len(before)}")
         x = as_floats(inputs, self.dtype)
-        mask = self.input_mask(*x.shape) if training else None
-        if mask is not None:
-            x = ops.multiply(x, mask)
+        dropped = fused.Dropped.of(self, *x.shape, training)
         if self.engine is not None:
-            after = fused.step(self, x, before, training)
+            after = fused.step(self, x, before, dropped)
         else:
-            mask = self.recurrent_mask(x.shape[0]) if training else None
-            h = before[0] if mask is None else ops.multiply(before[0], mask)
+            if dropped.inputs is not None:
+                x = ops.multiply(x, dropped.inputs)
+            h = before[0]
+            if dropped.recurrent is not None:
+                h = ops.multiply(h, dropped.recurrent)
             after = self.formula(x, before, h)
         return after[0], after[0] if is_alone else after
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run one step, as `call` does; with those around it where nobody looks in between."""
+        after = loop.step(self, *args, **kwargs)
+        return super().__call__(*args, **kwargs) if after is None else after
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the engine does all that a call does."""
+        is_own = type(self).call is not Cell.call or self.activity_regularizer is not None
+        return self.engine is not None and not is_own
 
     @property
     def sizes(self) -> list[int]:

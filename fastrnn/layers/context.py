@@ -6,7 +6,9 @@ import re
 import threading
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+
+from fastrnn.tape import postponing
 
 
 class _Context(threading.local):
@@ -35,12 +37,14 @@ def training_of_call(training: bool | None) -> bool:
 @contextmanager
 def calling(name: str, training: bool) -> Iterator[None]:
     """While the layer `name` is called."""
-    _context.calls.append(training)
+    calls = _context.calls
+    block = nullcontext() if calls else postponing()
+    calls.append(training)
     try:
-        with naming(name):
+        with block, naming(name):
             yield
     finally:
-        _context.calls.pop()
+        calls.pop()
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fastrnn import functional
+from fastrnn import functional, ops
 from fastrnn.layers.embedding import LookedUp
 from fastrnn.tape import Tensor, constant, is_recording, is_watched, record
 
@@ -29,6 +29,24 @@ class Arrays(NamedTuple):
     R: Array | None
     b: Array | None
     extra: dict[str, Array] | None = None
+
+
+class Dropped(NamedTuple):
+    """Factors of dropout, the same in all steps; None without.
+
+    inputs     (B, I)
+    recurrent  (B, H)
+    """
+
+    inputs: Array | None = None
+    recurrent: Array | None = None
+
+    @classmethod
+    def of(cls, cell: Any, batch: int, features: int, training: bool) -> Dropped:
+        """Return the factors that a cell applies now, which it keeps until they are reset."""
+        if not training:
+            return cls()
+        return cls(cell.input_mask(batch, features), cell.recurrent_mask(batch))
 
 
 class Mask(NamedTuple):
@@ -109,8 +127,9 @@ def run(
                 order = kept.order if turn == 1 else mask.shape[1] - 1 - kept.order
                 inputs = _at(inputs, order)
             turn = 1
-    y, finals = _run(
-        cell, inputs, states, turn=turn, reverse=is_reversed, lengths=lengths, training=training
+    dropped = Dropped.of(cell, inputs.shape[0], inputs.shape[2], training)
+    y, finals = sequence(
+        cell, inputs, states, dropped, turn=turn, reverse=is_reversed, lengths=lengths
     )
     if not wants_sequences:
         return _zeroed(finals[0], at_end), finals
@@ -123,13 +142,14 @@ def run(
     return y, finals
 
 
-def step(cell: Any, x: Tensor, states: list[Tensor], training: bool) -> list[Tensor]:
+def step(cell: Any, x: Tensor, states: list[Tensor], dropped: Dropped) -> list[Tensor]:
     """Run a cell that has an `engine` one step: x (B, I) and states (B, H); return the states."""
-    mask = cell.recurrent_mask(x.shape[0]) if training else None
+    if dropped.inputs is not None:
+        x = ops.multiply(x, dropped.inputs)
     engine, arrays = cell.engine, cell.arrays()
     _, final, backward = functional.rnn(
         engine, x.value[None], arrays.W, arrays.R, arrays.b, tuple(s.value for s in states),
-        extra=arrays.extra, recurrent_mask=mask, training=is_recording(),
+        extra=arrays.extra, recurrent_mask=dropped.recurrent, training=is_recording(),
         wants_dx=is_watched(x),
     )  # fmt: skip
     finals = [Tensor(s) for s in final]
@@ -142,39 +162,37 @@ def step(cell: Any, x: Tensor, states: list[Tensor], training: bool) -> list[Ten
     return finals
 
 
-def _run(
+def sequence(
     cell: Any,
     inputs: Tensor,
     states: list[Tensor],
+    dropped: Dropped,
     *,
-    turn: int,
-    reverse: bool,
-    lengths: Array | None,
-    training: bool,
+    turn: int = 1,
+    reverse: bool = False,
+    lengths: Array | None = None,
 ) -> tuple[Tensor, list[Tensor]]:
     """Return the outputs (B, T, H) of every step in the order of the run, and the states.
 
     turn     -1: from the last column of `inputs` to the first
     reverse  from the last of `lengths` steps to the first
     """
-    dropped = cell.input_mask(inputs.shape[0], inputs.shape[2]) if training else None
     source: Tensor = inputs
-    if isinstance(inputs, LookedUp) and dropped is None:
+    if isinstance(inputs, LookedUp) and dropped.inputs is None:
         source = inputs.table
         rows: Any = functional.Embedded(inputs.ids.T[::turn], source.value)
     else:
         rows = inputs.value.swapaxes(0, 1)[::turn]
-        if dropped is not None:
-            rows = rows * dropped
+        if dropped.inputs is not None:
+            rows = rows * dropped.inputs
     arrays = cell.arrays()
     y, final, backward = functional.rnn(
         cell.engine, rows, arrays.W, arrays.R, arrays.b, tuple(s.value for s in states) or None,
-        extra=arrays.extra, lengths=lengths, reverse=reverse,
-        recurrent_mask=cell.recurrent_mask(inputs.shape[0]) if training else None,
+        extra=arrays.extra, lengths=lengths, reverse=reverse, recurrent_mask=dropped.recurrent,
         training=is_recording(), wants_dx=is_watched(source),
     )  # fmt: skip
     seen = -1 if reverse else 1
-    sequence = Tensor(y[::seen].swapaxes(0, 1))
+    outputs = Tensor(y[::seen].swapaxes(0, 1))
     finals = [Tensor(s) for s in final]
 
     def to_inputs(dy: Array | None, *dstate: Array | None) -> list[Any]:
@@ -186,13 +204,13 @@ def _run(
         if isinstance(inputs, LookedUp) and source is not inputs:
             dx = None if dx is None else inputs.gradient_of(dx)
         elif dx is not None:
-            if dropped is not None:
-                dx = dx * dropped
+            if dropped.inputs is not None:
+                dx = dx * dropped.inputs
             dx = dx[::turn].swapaxes(0, 1)
         return [dx, *cell.gradients(d), *d.state[: len(states)]]
 
-    record([source, *cell.variables, *states], [sequence, *finals], to_inputs)
-    return sequence, finals
+    record([source, *cell.variables, *states], [outputs, *finals], to_inputs)
+    return outputs, finals
 
 
 def _at(x: Tensor, order: NDArray[np.int64]) -> Tensor:

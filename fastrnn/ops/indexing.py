@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastrnn.ops.operation import Result, as_is, common, operation
+from fastrnn.ops.parts import Unstacking
 from fastrnn.ops.reductions import along
-from fastrnn.tape import Tensor, as_array, constant
+from fastrnn.tape import Tensor, as_array, constant, may_postpone
 from fastrnn.tape.gradients import PlacedGradient
 
 Array = NDArray[Any]
@@ -18,7 +19,22 @@ Array = NDArray[Any]
 
 def get_item(x: Any, key: Any) -> Tensor:
     """Return x[key], for any index of NumPy; tensors may be part of it."""
-    return _get_item(x, _plain(key))
+    index = _plain(key)
+    if _is_step(index) and isinstance(x, Tensor) and x.ndim == 3 and may_postpone():
+        length = x.shape[1]
+        if -length <= index[1] < length:
+            (step,) = Unstacking(x, 1, [int(index[1]) % length]).steps()
+            return step
+    return _get_item(x, index)
+
+
+def _is_step(index: Any) -> bool:
+    """Return whether an index of sequences (B, T, I) is that of one time step."""
+    if not isinstance(index, tuple) or len(index) not in (2, 3):
+        return False
+    if not isinstance(index[1], int | np.integer) or isinstance(index[1], bool):
+        return False
+    return all(isinstance(i, builtins.slice) and i == builtins.slice(None) for i in index[::2])
 
 
 @operation(1, as_is)

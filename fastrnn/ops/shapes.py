@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastrnn.ops.operation import Result, as_is, common, operation, sequence_operation, symbolic
+from fastrnn.ops.parts import Unstacking, parts, whole
 from fastrnn.ops.reductions import along
-from fastrnn.tape import Tensor, as_array, constant, is_watched, record
+from fastrnn.tape import Tensor, as_array, constant, may_postpone
 
 Array = NDArray[Any]
 
@@ -167,12 +168,14 @@ def unstack(x: Any, num: int | None = None, axis: int = 0) -> list[Tensor]:
     elsewhere = symbolic(unstack, [x], (x, num, axis), {})
     if elsewhere is not NotImplemented:
         return elsewhere  # type: ignore[no-any-return]
-    array = as_array(x)
-    (place,) = along(array, axis)
-    if num not in (None, array.shape[place]):
-        raise ValueError(f"num: expected {array.shape[place]}, got {num!r}")
-    before = (slice(None),) * place
-    return _parts(x, array, [(*before, i) for i in range(array.shape[place])])
+    tensor = x if isinstance(x, Tensor) else constant(x)
+    (place,) = along(tensor, axis)
+    length = tensor.shape[place]
+    if num not in (None, length):
+        raise ValueError(f"num: expected {length}, got {num!r}")
+    if may_postpone():
+        return [*Unstacking(tensor, place, range(length)).steps()]
+    return parts(tensor, [(*whole(place), i) for i in range(length)])
 
 
 def split(x: Any, indices_or_sections: Any, axis: int = 0) -> list[Tensor]:
@@ -183,9 +186,9 @@ def split(x: Any, indices_or_sections: Any, axis: int = 0) -> list[Tensor]:
     elsewhere = symbolic(split, [x], (x, indices_or_sections, axis), {})
     if elsewhere is not NotImplemented:
         return elsewhere  # type: ignore[no-any-return]
-    array = as_array(x)
-    (place,) = along(array, axis)
-    length = array.shape[place]
+    tensor = x if isinstance(x, Tensor) else constant(x)
+    (place,) = along(tensor, axis)
+    length = tensor.shape[place]
     if isinstance(indices_or_sections, int | np.integer):
         sections = int(indices_or_sections)
         if sections < 1 or length % sections:
@@ -193,25 +196,7 @@ def split(x: Any, indices_or_sections: Any, axis: int = 0) -> list[Tensor]:
         cuts = list(range(0, length + 1, length // sections)) if length else [0] * (sections + 1)
     else:
         cuts = [0, *(int(cut) for cut in indices_or_sections), length]
-    before = (slice(None),) * place
-    return _parts(x, array, [(*before, slice(*span)) for span in pairwise(cuts)])
-
-
-def _parts(x: Any, array: Array, indices: list[Any]) -> list[Tensor]:
-    """Return what disjoint indices select; all their gradients make one array."""
-    outputs = [constant(np.asarray(array[index])) for index in indices]
-    if outputs and isinstance(x, Tensor) and is_watched(x) and array.dtype.kind == "f":
-        shape, dtype = array.shape, array.dtype
-
-        def backward(*gradients: Array | None) -> list[Array]:
-            total = np.zeros(shape, dtype)
-            for index, d in zip(indices, gradients, strict=True):
-                if d is not None:
-                    total[index] += d
-            return [total]
-
-        record([x], outputs, backward, repeatable=True)
-    return outputs
+    return parts(tensor, [(*whole(place), slice(*span)) for span in pairwise(cuts)])
 
 
 def _lengths(shape: Any) -> tuple[int, ...]:

@@ -16,7 +16,7 @@ from fastrnn.optimizers import schedules
 from fastrnn.optimizers.array_optimizer import ArrayOptimizer
 from fastrnn.optimizers.selection import Selection, as_gradient, as_rows
 from fastrnn.optimizers.slots import ACCUMULATOR, AVERAGE
-from fastrnn.tape import RowGradients, Variable
+from fastrnn.tape import RowGradients, Variable, settle
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -161,6 +161,7 @@ class Optimizer(ArrayOptimizer):
             raise ValueError("grads: expected a gradient for at least one variable, got only None")
         if not self.built:
             self.build(variables)
+        settle()
         whole = selection = self._whole()
         if any(missing) or not _are_same(variables, self._variables):
             selection, grads, variables = self._part(grads, variables)

@@ -6,12 +6,22 @@ that are open in the calling thread; `GradientTape.gradient` runs the closures b
 
 from fastrnn.tape.gradient_tape import GradientTape
 from fastrnn.tape.gradients import PartialGradient, RowGradients
-from fastrnn.tape.records import is_recording, is_watched, record
+from fastrnn.tape.postponed import PostponedTensor
+from fastrnn.tape.records import (
+    is_recording,
+    is_watched,
+    may_postpone,
+    postpone,
+    postponing,
+    record,
+    settle,
+)
 from fastrnn.tape.tensor import Tensor, Variable, as_array, constant
 
 __all__ = [
     "GradientTape",
     "PartialGradient",
+    "PostponedTensor",
     "RowGradients",
     "Tensor",
     "Variable",
@@ -19,5 +29,9 @@ __all__ = [
     "constant",
     "is_recording",
     "is_watched",
+    "may_postpone",
+    "postpone",
+    "postponing",
     "record",
+    "settle",
 ]

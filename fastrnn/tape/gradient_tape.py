@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastrnn.tape.gradients import RowGradients, Sums, as_dense
-from fastrnn.tape.records import Node, Record, Trace, start, stop
+from fastrnn.tape.records import Node, Record, Trace, settle, start, stop
 from fastrnn.tape.tensor import Tensor
 
 Array = NDArray[Any]
@@ -150,6 +150,7 @@ class GradientTape:
             )
         if not isinstance(sources, Tensor | dict | np.ndarray) and isinstance(sources, Iterable):
             sources = sources if isinstance(sources, list | tuple) else list(sources)
+        settle()
         targets = _tensors("target", target)
         tensors = _tensors("sources", sources)
         sums, seeds = Sums(), _seeds(targets, target, output_gradients)

@@ -9,12 +9,14 @@ from __future__ import annotations
 import itertools
 import threading
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from fastrnn.tape.gradients import as_dense
 
 if TYPE_CHECKING:
+    from fastrnn.tape.postponed import Computation
     from fastrnn.tape.tensor import Tensor
 
 _numbers = itertools.count()
@@ -115,6 +117,7 @@ class Trace:
 
     def watch(self, tensor: Tensor) -> None:
         """Follow `tensor` from now on."""
+        settle()
         self._add(tensor, None)
 
     def add(self, record: Record, outputs: Sequence[Tensor]) -> None:
@@ -160,6 +163,8 @@ class Trace:
 class _OpenTraces(threading.local):
     def __init__(self) -> None:
         self.traces: list[Trace] = []
+        self.postponed: list[weakref.ref[Computation]] = []
+        self.blocks = 0
 
 
 _open = _OpenTraces()
@@ -167,13 +172,48 @@ _open = _OpenTraces()
 
 def start(trace: Trace) -> None:
     """Let `record` of this thread write to `trace`."""
+    settle()
     _open.traces.append(trace)
 
 
 def stop(trace: Trace) -> None:
     """Undo `start`; nothing happens if `trace` is not open."""
+    settle()
     if trace in _open.traces:
         _open.traces.remove(trace)
+
+
+def postpone(computation: Computation) -> None:
+    """Have a computation run by `settle` of this thread, unless nobody holds it any more."""
+    _open.postponed.append(weakref.ref(computation))
+
+
+def may_postpone() -> bool:
+    """Return whether somebody will `settle` in this thread: a tape is open, or a block."""
+    return bool(_open.traces) or _open.blocks > 0
+
+
+@contextmanager
+def postponing() -> Iterator[None]:
+    """Let computations be postponed within the block; they are run where no tape is open then."""
+    _open.blocks += 1
+    try:
+        yield
+        if _open.blocks == 1 and not _open.traces:
+            settle()
+    finally:
+        _open.blocks -= 1
+
+
+def settle() -> None:
+    """Run what is postponed in this thread: what it reads is about to change."""
+    waiting = _open.postponed
+    if waiting:
+        _open.postponed = []
+        for reference in waiting:
+            computation = reference()
+            if computation is not None:
+                computation.run()
 
 
 def is_recording() -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastrnn.tape.records import Node
+from fastrnn.tape.records import Node, settle
 
 Array = NDArray[Any]
 
@@ -285,6 +285,7 @@ class Variable(Tensor):
         array = np.asarray(value, self.dtype)
         if array.shape != self.shape:
             raise ValueError(f"{self.name}: expected shape {self.shape}, got {array.shape}")
+        settle()
         return array
 
     def __repr__(self) -> str:

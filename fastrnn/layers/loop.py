@@ -1,0 +1,277 @@
+"""Cells that a program calls in a loop over time, run over all its steps at once.
+
+    for x in ops.unstack(sequences, axis=1):
+        h0, state0 = cell0(x, state0)
+        h1, state1 = cell1(h0, state1)
+
+A call of a cell is put off (`tape.postponed`).  Where the next call has its states, and the next
+step of the same inputs, it is another step of the same loop; when somebody asks for an output, all
+steps so far are run as a layer runs them.  Inputs are the steps of a sequence, or of another loop
+below, or one array after the other.
+
+A loop whose outputs are looked at in every turn is run step by step, as written.
+"""
+
+from __future__ import annotations
+
+import weakref
+from itertools import pairwise
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastrnn import ops
+from fastrnn.layers import context, fused
+from fastrnn.layers.embedding import LookedUp
+from fastrnn.ops.parts import Step, parts
+from fastrnn.tape import PostponedTensor, Tensor, constant, may_postpone, postpone
+
+Array = NDArray[Any]
+
+
+class _Output(PostponedTensor):
+    """A state of a cell after one step of a loop; the first of them is its output."""
+
+    def __init__(self, loop: Loop, place: int, state: int, shape: tuple[int, int]) -> None:
+        super().__init__(loop, shape, loop.cell.dtype)
+        self.place = place
+        self.state = state
+
+    @property
+    def loop(self) -> Any:
+        """The loop that it waits for; None when that was run."""
+        return self._waits_for
+
+
+class _Inputs(Protocol):
+    """Where the inputs of a loop come from."""
+
+    def take(self, x: Any) -> bool:
+        """Make `x` the next input, if it is one of these."""
+
+    def read(self) -> tuple[Tensor, int]:
+        """Return all of them (B, T, I), and -1 if they are taken from the last to the first."""
+
+
+class _Steps:
+    """Consecutive steps of sequences, from either end."""
+
+    def __init__(self, first: Step) -> None:
+        self._source, self._first = first.source, first.index
+        self._number = self._turn = 1
+
+    def take(self, x: Any) -> bool:
+        if type(x) is not Step or x.source is not self._source or x.axis != 1:
+            return False
+        turn = self._turn
+        if self._number == 1 and x.index == self._first - 1:
+            turn = -1
+        if x.index != self._first + turn * self._number:
+            return False
+        self._turn = turn
+        self._number += 1
+        return True
+
+    def read(self) -> tuple[Tensor, int]:
+        last = self._first + self._turn * (self._number - 1)
+        return _between(self._source, min(self._first, last), self._number), self._turn
+
+
+class _Outputs:
+    """Consecutive outputs of another loop."""
+
+    def __init__(self, first: _Output) -> None:
+        self._loop, self._first = first.loop, first.place
+        self._number = 1
+
+    def take(self, x: Any) -> bool:
+        if type(x) is not _Output or x.loop is not self._loop or x.state:
+            return False
+        if x.place != self._first + self._number:
+            return False
+        self._number += 1
+        return True
+
+    def read(self) -> tuple[Tensor, int]:
+        self._loop.run()
+        return _between(self._loop.outputs(), self._first, self._number), 1
+
+
+class _Arrays:
+    """One array after the other; those that are not Tensors are copied, as they may change."""
+
+    def __init__(self, first: Any) -> None:
+        self._arrays: list[Any] = []
+        self.take(first)
+
+    def take(self, x: Any) -> bool:
+        if isinstance(x, PostponedTensor) and x.is_waiting:
+            return False
+        self._arrays.append(x if isinstance(x, Tensor) else constant(np.array(x)))
+        return True
+
+    def read(self) -> tuple[Tensor, int]:
+        return ops.stack(self._arrays, axis=1), 1
+
+
+class Loop:
+    """Calls of a cell, one after the other, each with the states of the one before.
+
+    Parameters
+    ----------
+    cell : Cell
+        One that has an `engine`.
+    inputs : _Inputs
+        Those of the first step are in them.
+    shape : tuple of ints
+        Of an input, (B, I).
+    states : list of (B, H) Tensors
+    dropped : Dropped
+    """
+
+    def __init__(
+        self, cell: Any, inputs: _Inputs, shape: tuple[int, ...], states: list[Tensor],
+        dropped: fused.Dropped,
+    ) -> None:  # fmt: skip
+        self.cell = cell
+        self._inputs: _Inputs | None = inputs
+        self._shape = shape
+        self._shapes = [(shape[0], size) for size in cell.sizes]
+        self._states = states
+        self._dropped = dropped
+        self._held: list[tuple[weakref.ref[_Output], ...]] = []
+        self._outputs: list[Tensor] = []
+        postpone(self)
+
+    def goes_on(self, x: Any, states: Any, dropped: fused.Dropped) -> bool:
+        """Make a call another step if it is; `states[0]` is one of this loop."""
+        last = len(self._held) - 1
+        return (
+            self._inputs is not None
+            and x.shape == self._shape
+            and all(
+                type(s) is _Output and s.loop is self and s.place == last and s.state == i
+                for i, s in enumerate(states)
+            )
+            and dropped.inputs is self._dropped.inputs
+            and dropped.recurrent is self._dropped.recurrent
+            and self._inputs.take(x)
+        )
+
+    def after(self) -> list[_Output]:
+        """Return the states after a step that was just taken in."""
+        place = len(self._held)
+        states = [_Output(self, place, i, shape) for i, shape in enumerate(self._shapes)]
+        self._held.append(tuple(map(weakref.ref, states)))
+        return states
+
+    def outputs(self) -> Tensor:
+        """Return the outputs (B, T, H) of all steps, once they are run."""
+        if len(self._outputs) > 1:
+            self._outputs = [ops.concatenate(self._outputs, axis=1)]
+        return self._outputs[0]
+
+    def run(self) -> None:
+        """Run all steps there are; there will be no more."""
+        if self._inputs is None:
+            return
+        (x, turn), self._inputs = self._inputs.read(), None
+        held = [[reference() for reference in references] for references in self._held]
+        self._held.clear()
+        # Of all states but the outputs only the last ones are known after a run.
+        stops = [t for t, states in enumerate(held, 1) if any(s is not None for s in states[1:])]
+        states = self._states
+        for start, stop in pairwise(sorted({0, *stops, len(held)})):
+            first = start if turn == 1 else len(held) - stop
+            span = _between(x, first, stop - start)
+            outputs, states = self._run_span(span, states, turn)
+            self._outputs.append(outputs)
+            _give(held[start:stop], outputs, states)
+        self._states = []
+
+    def _run_span(
+        self, x: Tensor, states: list[Tensor], turn: int
+    ) -> tuple[Tensor, list[Tensor]]:
+        if x.shape[1] > 1:
+            return fused.sequence(self.cell, x, states, self._dropped, turn=turn)
+        after = fused.step(self.cell, ops.squeeze(x, 1), states, self._dropped)
+        return ops.expand_dims(after[0], 1), after
+
+
+def step(
+    cell: Any, inputs: Any = None, states: Any = None, training: Any = None, *more: Any, **others: Any
+) -> Any:
+    """Return what a call of a cell returns, to be computed later; None if it must be done now.
+
+    What is unusual in any way is left to `Layer.__call__`, as are errors.
+    """
+    if more or others or not may_postpone() or not cell.is_plain or not cell.built:
+        return None
+    is_alone = not isinstance(states, list | tuple)
+    given = [states] if is_alone else states
+    batch = _batch_of(cell, inputs)
+    if batch is None or len(given) != len(cell.sizes):
+        return None
+    dropped = fused.Dropped.of(cell, *inputs.shape, context.training_of_call(training))
+    first = given[0]
+    loop = first.loop if type(first) is _Output else None
+    if loop is None or loop.cell is not cell or not loop.goes_on(inputs, given, dropped):
+        sizes = cell.sizes
+        if not all(
+            _is_matrix(s, (batch, size), cell.dtype) for s, size in zip(given, sizes, strict=True)
+        ):
+            return None
+        before = [s if isinstance(s, Tensor) else constant(np.array(s)) for s in given]
+        for state in before:
+            state.value  # noqa: B018  a loop depends on another by its inputs alone
+        loop = Loop(cell, _inputs_of(inputs), inputs.shape, before, dropped)
+    after = loop.after()
+    return after[0], after[0] if is_alone else [*after]
+
+
+def _inputs_of(x: Any) -> _Inputs:
+    if type(x) is Step and x.axis == 1 and x.is_waiting:
+        return _Steps(x)
+    if type(x) is _Output and x.is_waiting and not x.state:
+        return _Outputs(x)
+    return _Arrays(x)
+
+
+def _batch_of(cell: Any, x: Any) -> int | None:
+    """Return the number of rows of an input (B, I), None if it is unusual."""
+    features = cell.kernel.shape[0]
+    shape = getattr(x, "shape", ())
+    if len(shape) != 2 or not _is_matrix(x, (shape[0], features), cell.dtype):
+        return None
+    return int(shape[0])
+
+
+def _is_matrix(x: Any, shape: tuple[int, int], dtype: Any) -> bool:
+    return (
+        (isinstance(x, Tensor) or type(x) is np.ndarray)
+        and x.shape == shape
+        and x.dtype == dtype
+        and getattr(x, "mask", None) is None
+    )
+
+
+def _between(x: Tensor, first: int, number: int) -> Tensor:
+    """Return so many steps of x (B, T, I) from the first one."""
+    if number == x.shape[1]:
+        return x
+    span = slice(first, first + number)
+    if isinstance(x, LookedUp):
+        return LookedUp(x.ids[:, span], x.table)
+    return x[:, span]
+
+
+def _give(held: list[list[Any]], outputs: Tensor, states: list[Tensor]) -> None:
+    """Give tensors that wait, in a list for each step, their values."""
+    for waiting, state in zip(held[-1], states, strict=True):
+        if waiting is not None:
+            waiting.become(state)
+    steps = {t: waiting[0] for t, waiting in enumerate(held[:-1]) if waiting[0] is not None}
+    made = parts(outputs, [(slice(None), t) for t in steps])
+    for waiting, part in zip(steps.values(), made, strict=True):
+        waiting.become(part)
