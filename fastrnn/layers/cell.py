@@ -97,7 +97,7 @@ class Cell(Layer):
         if len(before) != len(self.sizes):
             raise ValueError(f"{self.name}: expected {len(self.sizes)} states, got {len(before)}")
         x = as_floats(inputs, self.dtype)
-        dropped = fused.Dropped.of(self, *x.shape, training)
+        dropped = fused.Dropped.of(self, x.shape, training)
         if self.engine is not None:
             after = fused.step(self, x, before, dropped)
         else:

@@ -42,11 +42,11 @@ class Dropped(NamedTuple):
     recurrent: Array | None = None
 
     @classmethod
-    def of(cls, cell: Any, batch: int, features: int, training: bool) -> Dropped:
-        """Return the factors that a cell applies now, which it keeps until they are reset."""
+    def of(cls, cell: Any, shape: tuple[int, ...], training: bool) -> Dropped:
+        """Return the factors that a cell applies to inputs (B, I) until they are reset."""
         if not training:
             return cls()
-        return cls(cell.input_mask(batch, features), cell.recurrent_mask(batch))
+        return cls(cell.input_mask(*shape), cell.recurrent_mask(shape[0]))
 
 
 class Mask(NamedTuple):
@@ -127,7 +127,7 @@ def run(
                 order = kept.order if turn == 1 else mask.shape[1] - 1 - kept.order
                 inputs = _at(inputs, order)
             turn = 1
-    dropped = Dropped.of(cell, inputs.shape[0], inputs.shape[2], training)
+    dropped = Dropped.of(cell, inputs.shape[::2], training)
     y, finals = sequence(
         cell, inputs, states, dropped, turn=turn, reverse=is_reversed, lengths=lengths
     )

@@ -190,9 +190,7 @@ class Loop:
             _give(held[start:stop], outputs, states)
         self._states = []
 
-    def _run_span(
-        self, x: Tensor, states: list[Tensor], turn: int
-    ) -> tuple[Tensor, list[Tensor]]:
+    def _run_span(self, x: Tensor, states: list[Tensor], turn: int) -> tuple[Tensor, list[Tensor]]:
         if x.shape[1] > 1:
             return fused.sequence(self.cell, x, states, self._dropped, turn=turn)
         after = fused.step(self.cell, ops.squeeze(x, 1), states, self._dropped)
@@ -200,7 +198,12 @@ class Loop:
 
 
 def step(
-    cell: Any, inputs: Any = None, states: Any = None, training: Any = None, *more: Any, **others: Any
+    cell: Any,
+    inputs: Any = None,
+    states: Any = None,
+    training: Any = None,
+    *more: Any,
+    **others: Any,
 ) -> Any:
     """Return what a call of a cell returns, to be computed later; None if it must be done now.
 
@@ -213,7 +216,7 @@ def step(
     batch = _batch_of(cell, inputs)
     if batch is None or len(given) != len(cell.sizes):
         return None
-    dropped = fused.Dropped.of(cell, *inputs.shape, context.training_of_call(training))
+    dropped = fused.Dropped.of(cell, inputs.shape, context.training_of_call(training))
     first = given[0]
     loop = first.loop if type(first) is _Output else None
     if loop is None or loop.cell is not cell or not loop.goes_on(inputs, given, dropped):
@@ -241,14 +244,14 @@ def _inputs_of(x: Any) -> _Inputs:
 def _batch_of(cell: Any, x: Any) -> int | None:
     """Return the number of rows of an input (B, I), None if it is unusual."""
     features = cell.kernel.shape[0]
-    shape = getattr(x, "shape", ())
+    shape: tuple[int, ...] = getattr(x, "shape", ())
     if len(shape) != 2 or not _is_matrix(x, (shape[0], features), cell.dtype):
         return None
     return int(shape[0])
 
 
 def _is_matrix(x: Any, shape: tuple[int, int], dtype: Any) -> bool:
-    return (
+    return bool(
         (isinstance(x, Tensor) or type(x) is np.ndarray)
         and x.shape == shape
         and x.dtype == dtype

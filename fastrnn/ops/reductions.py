@@ -13,7 +13,7 @@ from fastrnn.tape import Tensor, constant
 Array = NDArray[Any]
 
 
-def along(x: Array, axis: Any) -> tuple[int, ...]:
+def along(x: Array | Tensor, axis: Any) -> tuple[int, ...]:
     """Return the axes that `axis`, an int, a sequence of ints or None for all, stands for."""
     if axis is None:
         return tuple(range(x.ndim))

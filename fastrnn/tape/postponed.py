@@ -80,9 +80,9 @@ class PostponedTensor(Tensor):
         return self._dtype
 
     @property
-    def _node(self) -> Node | None:  # type: ignore[override]
+    def _node(self) -> Node | None:
         return self._settled()._known
 
     @_node.setter
-    def _node(self, node: Node) -> None:
+    def _node(self, node: Node | None) -> None:
         self._known = node
