@@ -75,6 +75,36 @@ def dropout(
     return _apply(x, rate, mixed), backward
 
 
+def apply_mask(x: Array, mask: Array) -> Array:
+    """Multiply by factors of dropout that were drawn before, forward or backward.
+
+    Parameters
+    ----------
+    x : array (..., B, I) of float32 or float64
+    mask : array (B, I) of the same dtype
+
+    Returns
+    -------
+    array (..., B, I)
+        C-contiguous.
+
+    Raises
+    ------
+    ValueError
+        If an argument is not as described; the message names it.
+    """
+    x = _validate.as_array("x", x, "(..., B, I) float32 or float64")
+    if x.ndim < 2 or x.dtype not in _validate.FLOATS:
+        expected = "(..., B, I) float32 or float64"
+        raise ValueError(f"x: expected {expected}, got {_validate.describe(x)}")
+    expected = f"{x.shape[-2:]} {x.dtype}"
+    mask = _validate.as_array("mask", mask, expected)
+    if mask.shape != x.shape[-2:] or mask.dtype != x.dtype:
+        raise ValueError(f"mask: expected {expected}, got {_validate.describe(mask)}")
+    y: Array = buffers.empty(x.shape, x.dtype)
+    return np.multiply(x, mask, out=y)
+
+
 def _apply(x: Array, rate: float, mixed: int) -> Array:
     flat: Any = np.ascontiguousarray(x).reshape(-1)
     y: Any = buffers.empty(x.shape, x.dtype)

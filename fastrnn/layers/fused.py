@@ -184,7 +184,7 @@ def sequence(
     else:
         rows = inputs.value.swapaxes(0, 1)[::turn]
         if dropped.inputs is not None:
-            rows = rows * dropped.inputs
+            rows = functional.apply_mask(rows, dropped.inputs)
     arrays = cell.arrays()
     y, final, backward = functional.rnn(
         cell.engine, rows, arrays.W, arrays.R, arrays.b, tuple(s.value for s in states) or None,
@@ -205,7 +205,7 @@ def sequence(
             dx = None if dx is None else inputs.gradient_of(dx)
         elif dx is not None:
             if dropped.inputs is not None:
-                dx = dx * dropped.inputs
+                dx = functional.apply_mask(dx, dropped.inputs)
             dx = dx[::turn].swapaxes(0, 1)
         return [dx, *cell.gradients(d), *d.state[: len(states)]]
 

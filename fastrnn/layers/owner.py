@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -88,7 +89,7 @@ class Owner:
     def _own(self) -> Iterator[Variable | Owner]:
         """Yield the variables and layers kept in attributes, as they were kept."""
         for name, value in self.__dict__.items():
-            if type(value) not in _PLAIN and name not in _NOT_WALKED:
+            if _holds(type(value)) and name not in _NOT_WALKED:
                 yield from _found(value)
 
     def _own_variables(self) -> list[Variable]:
@@ -204,8 +205,10 @@ class Owner:
 _NOT_WALKED = frozenset(("_arguments", "_added_losses", "_held", "input_spec"))
 
 
-# Values that are nothing of the kind and hold nothing of it, as most attributes are.
-_PLAIN = frozenset((bool, int, float, str, type(None), np.ndarray, type(np.dtype("f4"))))
+@cache
+def _holds(kind: Any) -> bool:
+    """Return whether values of a class are variables or layers, or may hold some."""
+    return issubclass(kind, Variable | Owner | dict | list | tuple)
 
 
 class _Ids:
@@ -225,11 +228,11 @@ def _once(values: Any) -> list[Any]:
 
 def _found(value: Any) -> Iterator[Variable | Owner]:
     """Yield the variables and layers in a value: itself, or what lists and dicts hold."""
-    if isinstance(value, Variable | Owner):
-        yield value
-    elif isinstance(value, dict):
-        for each in value.values():
-            yield from _found(each)
-    elif isinstance(value, list | tuple):
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list | tuple):
         for each in value:
-            yield from _found(each)
+            if _holds(type(each)):
+                yield from _found(each)
+    else:
+        yield value

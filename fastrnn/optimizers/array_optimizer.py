@@ -273,7 +273,7 @@ class ArrayOptimizer(ABC):
             gradients, rows, scale = selection.sums.parameters, None, 1.0 / every
         if not every or (self._steps + 1) % every == 0:
             decay = rate * (self.weight_decay or 0.0)
-            selection.tensors.set_gradients(gradients, rows)
+            selection.tensors.set_gradients(gradients, rows, skips=self._skips_rows)
             squares = self._change(selection, rule, decay, scale, wants_norm)
             if whole.sums is not None:
                 for total in whole.sums.parameters:

@@ -70,7 +70,6 @@ class Optimizer(ArrayOptimizer):
     _names: tuple[str, ...] = ()  # of the variables' slots: their numbers
     _numbers: Mapping[int, int] = MappingProxyType({})  # of the variables, by id
     _undecayed: tuple[Variable, ...] = ()
-    _tables: Mapping[int, Array] = MappingProxyType({})  # zeros, to spread rows in
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Become a copy, whose variables are copies too."""
@@ -220,30 +219,8 @@ class Optimizer(ArrayOptimizer):
                 array = as_gradient(variable.name, gradient, weight)
             gradients.append(array)
             rows.append(used)
-        if all(used is None for used in rows):
-            self._advance(selection, whole, gradients, None, wants_norm=False)
-        elif self._skips_rows:
-            self._advance(selection, whole, gradients, rows, wants_norm=False)
-        else:
-            tables: list[tuple[Array, Array]] = []
-            try:
-                for place, used in enumerate(rows):
-                    if used is not None:
-                        table = self._table(variables[place])
-                        tables.append((table, used))
-                        table[used] = gradients[place]
-                        gradients[place] = table
-                self._advance(selection, whole, gradients, None, wants_norm=False)
-            finally:
-                for table, used in tables:
-                    table[used] = 0.0
-
-    def _table(self, variable: Variable) -> Array:
-        """Return zeros of the variable's shape; whoever writes there restores them."""
-        number = self._numbers[id(variable)]
-        if number not in self._tables:
-            self._tables = {**self._tables, number: np.zeros_like(variable.value)}
-        return self._tables[number]
+        used_rows = None if all(used is None for used in rows) else rows
+        self._advance(selection, whole, gradients, used_rows, wants_norm=False)
 
     def finalize_variable_values(self, var_list: Iterable[Variable]) -> None:
         """Replace variables by their averages, where `use_ema` keeps some.

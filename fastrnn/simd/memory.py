@@ -220,6 +220,22 @@ def store_tuple(context, p, stride, xs):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
+def store_tuple_first(context, p, stride, xs, count):  # type: ignore[no-untyped-def]
+    """Write the first `count` lanes of vectors as `store_tuple` does; nothing else is touched."""
+
+    def generate(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
+        for n, x in enumerate(xs):
+            place = builder.gep(args[0], [builder.mul(args[1], _INT64(n))])
+            value = builder.extract_value(args[2], n)
+            address = builder.bitcast(place, value.type.as_pointer())
+            mask = _lane_mask(builder, args[3], x.lanes)
+            builder.call(_masked(builder, "store", x), [value, address, _INT32(_itemsize(x)), mask])
+        return context.get_dummy_value()
+
+    return types.void(p, types.intp, xs, types.intp), generate
+
+
+@intrinsic
 def prefetch(context, p, count, step):  # type: ignore[no-untyped-def]
     """Ask for `count` cache lines, from pointer `p` on and `step` numbers apart; never faults."""
 

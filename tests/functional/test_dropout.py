@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from fastrnn import functional
 from fastrnn.functional.dropout import dropout
 from fastrnn.kernels.cpu.threads import get_num_threads, set_num_threads
 
@@ -118,3 +119,22 @@ def test_bad_arrays_are_named():
     for dy in (np.ones((3, 2)), np.ones((2, 3), np.float32)):
         with pytest.raises(ValueError, match=r"dy: expected \(2, 3\) float64"):
             backward(dy)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_mask_is_applied_to_every_step(rng, dtype):
+    x, mask = rng.normal(size=(5, 3, 7)).astype(dtype), rng.normal(size=(3, 7)).astype(dtype)
+    for view in (x, x[::-1], np.ascontiguousarray(x.swapaxes(0, 1)).swapaxes(0, 1)):
+        y = functional.apply_mask(view, mask)
+        assert y.flags.c_contiguous and y.dtype == dtype
+        np.testing.assert_array_equal(y, view * mask)
+
+
+def test_a_mask_that_does_not_fit_is_refused():
+    x, mask = np.ones((5, 3, 7), np.float32), np.ones((3, 7), np.float32)
+    with pytest.raises(ValueError, match=r"x: expected \(\.\.\., B, I\) float32 or float64, got"):
+        functional.apply_mask(x[0, 0], mask)
+    with pytest.raises(ValueError, match=r"mask: expected \(3, 7\) float32, got \(3, 6\)"):
+        functional.apply_mask(x, mask[:, :6])
+    with pytest.raises(ValueError, match=r"mask: expected \(3, 7\) float32, got .*float64"):
+        functional.apply_mask(x, mask.astype(np.float64))

@@ -125,7 +125,7 @@ def test_rows_without_gradient_are_not_even_read_in_plain_descent():
     np.testing.assert_array_equal(variable.value[:, 0], [np.nan, 0.5, np.nan, np.nan])
 
 
-def test_tables_of_rows_are_zero_again_after_a_step_that_failed(rng):
+def test_rows_of_a_step_that_failed_are_forgotten(rng):
     def schedule(step):
         return np.nan if step == 1 else 0.1
 

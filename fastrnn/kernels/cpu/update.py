@@ -29,6 +29,7 @@ from fastrnn.simd.memory import (
     load_tuple,
     store_edge,
     store_tuple,
+    store_tuple_first,
 )
 from fastrnn.simd.vector import double, lane_sum, maximum, minimum
 
@@ -75,7 +76,8 @@ class Update(NamedTuple):
 
     like: Floats  # any parameter: tells the number format
     addresses: Ints  # (tensors, 4) of parameter, gradient and first slot; numbers from slot to slot
-    pieces: Ints  # (pieces, 4) tensor, first number in it and in its gradient, how many
+    pieces: Ints  # (pieces, 4) tensor, first number in it and in its gradient, how many; a
+    # gradient that starts at -1 is zero
     splits: Ints  # (workers + 1,) first piece of each worker
     sums: Doubles  # (pieces,) sums of squares
     factors: Doubles  # (2, tensors) of each gradient; share that each parameter loses first
@@ -102,12 +104,16 @@ def step(rule, args, worker, workers):  # type: ignore[no-untyped-def]
         scale, decay = s.factors[tensor], s.factors[s.tensors + tensor]
         for i in range(0, count, lanes(s.like)):
             p = load_edge(parameter + i, count - i)
-            g = scale * load_edge(gradient + i, count - i)
+            g = broadcast(s.like, 0.0) if piece[2] < 0 else load_edge(gradient + i, count - i)
+            g = scale * g
             g = minimum(maximum(g, -s.limit), s.limit)
             p = p - decay * p
             p, averages = advance(rule, p, g, load_slots(rule, slots + i, stride))
             store_edge(parameter + i, p, count - i)
-            store_tuple(slots + i, stride, averages)
+            if count - i >= lanes(s.like):
+                store_tuple(slots + i, stride, averages)
+            else:
+                store_tuple_first(slots + i, stride, averages, count - i)
 
 
 @task
@@ -120,7 +126,7 @@ def square_sum(cell, args, worker, workers):  # type: ignore[no-untyped-def]
     for n in range(s.splits[worker], s.splits[worker + 1]):
         piece = s.pieces + 4 * n
         gradient = _at(s.like, s.addresses[4 * piece[0] + 1]) + piece[2]
-        count = piece[3]
+        count = piece[3] if piece[2] >= 0 else 0
         # Two sums, so that one addition need not wait for another.
         even = odd = double(broadcast(s.like, 0.0))
         for i in range(0, count, 2 * lanes(s.like)):
@@ -172,23 +178,28 @@ class Tensors:
         self._sums = np.zeros(len(ends))
 
     def set_gradients(
-        self, gradients: Iterable[NDArray[Any]], rows: Sequence[NDArray[Any] | None] | None = None
+        self,
+        gradients: Iterable[NDArray[Any]],
+        rows: Sequence[NDArray[Any] | None] | None = None,
+        *,
+        skips: bool = True,
     ) -> None:
         """Hold the gradients until the next step.
 
         gradients    C-contiguous, of the shapes and dtype of the parameters
         rows         for each parameter, the sorted unique rows outside of which its gradient is
-                     zero and the step may be left out; None for all rows.  A gradient may have
-                     these rows alone
+                     zero, whatever it holds there; None for all rows.  A gradient may have these
+                     rows alone
+        skips        whether the step leaves the other rows as they are
         """
         self._gradients = tuple(gradients)
         self._addresses[:, 1] = [address_of(g) for g in self._gradients]
-        pieces = self._all_pieces if rows is None else self._pieces_of(rows)
+        pieces = self._all_pieces if rows is None else self._pieces_of(rows, skips)
         if pieces is not self._pieces or self._workers != workers_over(self._numbers):
             self._pieces = pieces
             self._set_workers()
 
-    def _pieces_of(self, rows: Sequence[NDArray[Any] | None]) -> NDArray[np.int64]:
+    def _pieces_of(self, rows: Sequence[NDArray[Any] | None], skips: bool) -> NDArray[np.int64]:
         kept = []
         for tensor, (parameter, gradient, used) in enumerate(
             zip(self.parameters, self._gradients, rows, strict=True)
@@ -202,6 +213,10 @@ class Tensors:
             pieces[:, 1] = used.astype(np.int64) * columns
             alone = gradient.shape != parameter.shape
             pieces[:, 2] = np.arange(len(used)) * columns if alone else pieces[:, 1]
+            if not skips:
+                others = _between(pieces, tensor, columns, parameter.size)
+                pieces = np.concatenate([pieces, others])
+                pieces = pieces[np.argsort(pieces[:, 1], kind="stable")]
             kept.append(pieces)
         return np.concatenate(kept)
 
@@ -236,6 +251,21 @@ class Tensors:
         return Update(
             like, addresses, pieces, splits, self._sums, factors, len(self.parameters), limit
         )
+
+
+def _between(rows: NDArray[np.int64], tensor: int, columns: int, size: int) -> NDArray[np.int64]:
+    """Return pieces without a gradient for what lies between the pieces of rows, in any order."""
+    starts = np.append(0, rows[:, 1] + columns)
+    lengths = np.append(rows[:, 1], size) - starts
+    counts = -(-lengths // PIECE)
+    ends = np.cumsum(counts)
+    gap = np.repeat(np.arange(len(counts)), counts)
+    offsets = (np.arange(len(gap)) - (ends - counts)[gap]) * PIECE
+    pieces = np.empty((len(gap), 4), np.int64)
+    pieces[:, 0], pieces[:, 2] = tensor, -1
+    pieces[:, 1] = starts[gap] + offsets
+    pieces[:, 3] = np.minimum(PIECE, lengths[gap] - offsets)
+    return pieces
 
 
 def _cut(sizes: Sequence[int]) -> NDArray[np.int64]:

@@ -249,6 +249,36 @@ def test_a_gradient_may_have_the_used_rows_alone(number, monkeypatch, rng):
     assert (other == 0.5).all() and (empty == 1).all()
 
 
+@pytest.mark.parametrize("number", [1, 2, 3, 8])
+@pytest.mark.parametrize("shape", [(50, 7), (9, 1), (300, 100), (5, update.PIECE + 3)])
+@pytest.mark.parametrize("alone", [True, False])
+def test_rows_without_gradient_may_take_the_step_as_well(number, shape, alone, monkeypatch, rng):
+    workers(monkeypatch, number)
+    rule = rules.Adam(0.1, 0.9, 0.999, 1e-7)
+    start = [rng.standard_normal(s).astype(np.float32) for s in (shape, (20,))]
+    found = []
+    for is_dense in (False, True):
+        table, other = (array.copy() for array in start)
+        slots = slots_for([table, other], rule)
+        tensors = update.Tensors([table, other], slots)
+        draws = np.random.default_rng(0)
+        for rows in ([0, 1, 3], [4], [], [2, len(table) - 1], range(len(table))):
+            rows = np.unique(np.array(rows, np.int64))
+            gradient = np.zeros_like(table)
+            gradient[rows] = draws.standard_normal((len(rows), shape[1]))
+            if is_dense:
+                tensors.set_gradients([gradient, np.ones_like(other)])
+            else:
+                given = gradient[rows] if alone else gradient
+                tensors.set_gradients([given, np.ones_like(other)], [rows, None], skips=False)
+                desired = [np.sum(gradient.astype(np.float64) ** 2), 20.0]
+                assert_close(tensors.square_sums(), np.array(desired), FLOAT64_GRADIENT)
+            tensors.step(rule, scales=0.5, decays=np.array([0.01, 0.0]), limit=1.0)
+        found.append([table, other, *slots])
+    for sparse, dense in zip(*found, strict=True):
+        np.testing.assert_array_equal(sparse, dense)
+
+
 def test_each_parameter_has_its_own_decay():
     first, second = np.full(33, 4.0), np.full(5, 4.0)
     tensors = update.Tensors([first, second], [update.allocate_slots(33, 0, first.dtype)] * 2)
