@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
@@ -86,19 +85,20 @@ class Owner:
         self._variables.append(variable)
         return variable
 
-    def _own(self) -> Iterator[Variable | Owner]:
-        """Yield the variables and layers kept in attributes, as they were kept."""
+    def _parts(self) -> tuple[list[Variable], list[Owner]]:
+        """Return the variables and the layers kept in attributes, as they were kept."""
+        found: dict[int, Variable | Owner] = {}
         for name, value in self.__dict__.items():
-            if _holds(type(value)) and name not in _NOT_WALKED:
-                yield from _found(value)
-
-    def _own_variables(self) -> list[Variable]:
-        return _once(each for each in self._own() if isinstance(each, Variable))
+            kind: Any = type(value)
+            if _holds(kind) and name not in _NOT_WALKED:
+                _find(value, found)
+        variables = [part for part in found.values() if isinstance(part, Variable)]
+        return variables, [part for part in found.values() if isinstance(part, Owner)]
 
     @property
     def layers_inside(self) -> list[Owner]:
         """The layers that are directly in this one."""
-        return _once(each for each in self._own() if isinstance(each, Owner))
+        return self._parts()[1]
 
     def _forget_masks(self) -> None:
         """Draw masks of dropout anew at the next call, if any are kept."""
@@ -118,8 +118,9 @@ class Owner:
     def weights(self) -> list[Variable]:
         """All weights: the layer's own, trainable ones first, then those of the layers in it."""
         held = _Ids(self._held)
-        own = sorted(self._own_variables(), key=lambda v: not (v.trainable or v in held))
-        return _once([*own, *(v for layer in self.layers_inside for v in layer.weights)])
+        variables, layers = self._parts()
+        own = sorted(variables, key=lambda v: not (v.trainable or v in held))
+        return _once([*own, *(v for layer in layers for v in layer.weights)])
 
     @property
     def variables(self) -> list[Variable]:
@@ -131,8 +132,9 @@ class Owner:
         """The weights that optimizers change."""
         if not self.trainable:
             return []
-        own = [v for v in self._own_variables() if v.trainable]
-        return _once([*own, *(v for each in self.layers_inside for v in each.trainable_variables)])
+        variables, layers = self._parts()
+        own = [v for v in variables if v.trainable]
+        return _once([*own, *(v for each in layers for v in each.trainable_variables)])
 
     @property
     def non_trainable_variables(self) -> list[Variable]:
@@ -160,7 +162,7 @@ class Owner:
         """Freeze the weights, or let those go that are not frozen for themselves."""
         self._trainable = bool(value)
         if not value:
-            frozen = [v for v in self._own_variables() if v.trainable]
+            frozen = [v for v in self._parts()[0] if v.trainable]
             self._held += frozen
         for variable in self._held:
             variable.trainable = self._trainable
@@ -226,13 +228,12 @@ def _once(values: Any) -> list[Any]:
     return list({id(value): value for value in values}.values())
 
 
-def _found(value: Any) -> Iterator[Variable | Owner]:
-    """Yield the variables and layers in a value: itself, or what lists and dicts hold."""
-    if isinstance(value, dict):
-        value = list(value.values())
-    if isinstance(value, list | tuple):
-        for each in value:
-            if _holds(type(each)):
-                yield from _found(each)
-    else:
-        yield value
+def _find(value: Any, found: dict[int, Variable | Owner]) -> None:
+    """Add the variables and layers in a value: itself, or what lists and dicts hold."""
+    if isinstance(value, Variable | Owner):
+        found[id(value)] = value
+        return
+    for each in value.values() if isinstance(value, dict) else value:
+        kind: Any = type(each)
+        if _holds(kind):
+            _find(each, found)
