@@ -21,12 +21,18 @@ _LEAST_DRIFT = 1.05
 
 
 class Change(NamedTuple):
-    """A candidate of a case that is in both reports."""
+    """A candidate of a case that is in both reports; `threads` where their number was varied."""
 
     case: Case
     candidate: str
+    threads: int | None
     before: Measurement | ThreadPoint
     after: Measurement | ThreadPoint
+
+    @property
+    def name(self) -> str:
+        """The candidate, and its number of threads where it was varied."""
+        return self.candidate + ("" if self.threads is None else f", threads: {self.threads}")
 
     @property
     def ratio(self) -> float:
@@ -43,38 +49,41 @@ class Change(NamedTuple):
         return ""
 
     @property
+    def is_ours(self) -> bool:
+        """Whether it is about us, not a rival."""
+        return self.candidate == OURS
+
+    @property
     def is_regression(self) -> bool:
         """Whether we became slower: that a rival did is none."""
-        return self.verdict == "slower" and self.candidate.partition(",")[0] == OURS
+        return self.is_ours and self.verdict == "slower"
 
 
 def compare(before: Report, after: Report) -> list[Change]:
     """Return what both reports measured, what became slower most first."""
-    old = dict(_measurements(before))
-    changes = [
-        Change(case, candidate, old[case, candidate], measured)
-        for (case, candidate), measured in dict(_measurements(after)).items()
-        if (case, candidate) in old
-    ]
+    old, new = _measurements(before), _measurements(after)
+    changes = [Change(*key, old[key], measured) for key, measured in new.items() if key in old]
     return sorted(changes, key=lambda change: -change.ratio)
 
 
 def _measurements(
     report: Report,
-) -> Iterator[tuple[tuple[Case, str], Measurement | ThreadPoint]]:
+) -> dict[tuple[Case, str, int | None], Measurement | ThreadPoint]:
+    found: dict[tuple[Case, str, int | None], Measurement | ThreadPoint] = {}
     for result in report.results:
         for name, measured in result.candidates.items():
-            yield (result.case, name), measured
+            found[result.case, name, None] = measured
     for scaling in report.scaling:
         for point in scaling.points:
-            yield (scaling.case, f"{OURS}, threads: {point.threads}"), point
+            found[scaling.case, OURS, point.threads] = point
+    return found
 
 
 def unmatched(before: Report, after: Report) -> list[str]:
     """Return a sentence for each case that is in one of the reports only."""
-    old, new = ([result.case for result in report.results] for report in (before, after))
-    return [f"only before: {case.heading}" for case in old if case not in {*new}] + [
-        f"only after: {case.heading}" for case in new if case not in {*old}
+    old, new = ({result.case: None for result in report.results} for report in (before, after))
+    return [f"only before: {case.heading}" for case in old if case not in new] + [
+        f"only after: {case.heading}" for case in new if case not in old
     ]
 
 
@@ -107,7 +116,7 @@ def _drift(before: Report, after: Report) -> Iterator[str]:
     ]
     if peaks[0] is not None and peaks[1] is not None and _has_moved(peaks[1] / peaks[0]):
         yield f"arithmetic peak: {peaks[0]:.4g} GFLOP/s before, {peaks[1]:.4g} after"
-    rivals = [c.ratio for c in compare(before, after) if c.candidate.partition(",")[0] != OURS]
+    rivals = [c.ratio for c in compare(before, after) if not c.is_ours]
     if rivals and _has_moved(mean := geometric_mean(rivals)):
         yield f"the rivals take {mean:.2f} times as long as before: the machine may have changed"
 
@@ -125,7 +134,7 @@ def verdict(changes: Sequence[Change]) -> str:
     """Return one sentence about all changes."""
     if not changes:
         return "Nothing was measured in both reports."
-    ours = [change for change in changes if change.candidate.partition(",")[0] == OURS]
+    ours = [change for change in changes if change.is_ours]
     slower, faster = (sum(c.verdict == way for c in ours) for way in ("slower", "faster"))
     return (
         f"fastrnn: {slower} of {len(ours)} slower, {faster} faster, the others within the spread "
@@ -146,7 +155,7 @@ def print_comparison(console: Console, before: Report, after: Report) -> bool:
         style = "bold red" if change.is_regression else ""
         words = (
             change.case.heading,
-            change.candidate,
+            change.name,
             figure(change.before.ms),
             figure(change.after.ms),
             f"{change.ratio:.2f}",

@@ -22,6 +22,7 @@ from .summary import Mean
 
 _README_WIDTH = 9.0
 _ROW = 0.34  # inches
+_TALLEST = 60.0
 
 # Columns of figures right of the axes, in points.
 _MEAN, _LEAST = 40.0, 78.0
@@ -34,7 +35,7 @@ def by_task(report: Report) -> list[Chart]:
             name=f"overview-{number}",
             text=_text([task]),
             width=WIDTH,
-            height=1.4 + _ROW * len(_rows(report, task)),
+            height=_height(len(_rows(report, task))),
             draw=partial(_draw, report=report, tasks=[task]),
         )
         for number, task in enumerate(_tasks(report), 1)
@@ -51,9 +52,13 @@ def for_readme(report: Report) -> Chart | None:
         name="overview",
         text=_text(tasks),
         width=_README_WIDTH if len(tasks) > 1 else WIDTH,
-        height=1.4 + _ROW * rows,
+        height=_height(rows),
         draw=partial(_draw, report=report, tasks=tasks),
     )
+
+
+def _height(rows: int) -> float:
+    return min(1.4 + _ROW * rows, _TALLEST)
 
 
 def _text(tasks: Sequence[str]) -> str:
@@ -75,9 +80,8 @@ def _draw(canvas: Any, theme: Theme, *, report: Report, tasks: Sequence[str]) ->
     results = [r for r in summary.compared(report.results) if r.case.task in tasks]
     ratios = [summary.best_ratio(result).median for result in results]
     low, high = 0.85 * min(0.95, *ratios), 1.15 * max(1.3, *ratios)
-    for place, (axes, task) in enumerate(
-        zip(canvas.subplots(1, len(tasks), squeeze=False)[0], tasks, strict=True)
-    ):
+    all_axes = canvas.subplots(1, len(tasks), squeeze=False)[0]
+    for axes, task in zip(all_axes, tasks, strict=True):
         rows = _rows(report, task)
         _draw_task(axes, theme, rows, [r for r in results if r.case.task == task])
         axes.set_xscale("log")
@@ -85,9 +89,7 @@ def _draw(canvas: Any, theme: Theme, *, report: Report, tasks: Sequence[str]) ->
         label_axis(axes.xaxis, ticks_within(low, high))
         axes.set_title(task)
         axes.set_xlabel("best rival's time / our time", fontsize=8.5)
-        if place == 0:
-            handles = _handles(theme, any(ratio < 1.0 for ratio in ratios))
-            legend(canvas, handles)
+    legend(canvas, _handles(theme, any(ratio < 1.0 for ratio in ratios)))
 
 
 def _draw_task(axes: Any, theme: Theme, rows: Sequence[Mean], results: Sequence[Result]) -> None:

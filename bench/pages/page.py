@@ -93,10 +93,9 @@ def page(report: Report, drawn: Mapping[str, Sequence[Chart]], baseline: Report 
 
 
 def _when(report: Report) -> str:
-    processor = next(iter(report.machine.values()), "")
     parts = [
         _spoken(report.date),
-        processor,
+        report.machine.get("processor", ""),
         _count(report.threads, "thread"),
         _count(len(report.results), "case"),
     ]

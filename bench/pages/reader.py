@@ -24,8 +24,13 @@ from .results import (
 
 _LARGEST_BYTES = 64 << 20
 
-# Far above any true figure, and far from where float64 overflows.
-_LARGEST_NUMBER = 1e24
+# Beyond any true figure, and far from where quotients of them leave float64.
+_SMALLEST_NUMBER, _LARGEST_NUMBER = 1e-12, 1e24
+
+_MOST_CANDIDATES = 64
+
+# Of JSON as Python reads it: -Infinity.
+_LONGEST_WORD = 9
 
 _KINDS = ("layer", "step", "stream")
 _PASSES = ("forward", "training")
@@ -82,7 +87,8 @@ def _decoded(content: bytes) -> Any:
         return json.loads(content)
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
-        cut = "; the file seems to be cut off" if error.pos >= len(error.doc.rstrip()) - 1 else ""
+        is_cut = "Unterminated" in error.msg or error.pos > len(error.doc.rstrip()) - _LONGEST_WORD
+        cut = "; the file seems to be cut off" if is_cut else ""
         raise ReportError(f"expected JSON: {error.msg} at {where}{cut}") from error
     except UnicodeDecodeError as error:
         raise ReportError(f"expected JSON in UTF-8: byte {error.start} is not") from error
@@ -152,14 +158,14 @@ class _Field:
             raise self.wrong(f"a whole number, at least {least}")
         return value
 
-    def number(self, *, above: float | None = None) -> float:
-        """Return a finite number of at least 0, or one that is greater than `above`."""
+    def number(self, least: float = 0.0) -> float:
         value = self.value
-        fits = type(value) in (int, float) and 0 <= value <= _LARGEST_NUMBER
-        if not fits or (above is not None and value <= above):
-            least = "of at least 0" if above is None else f"above {above:g}"
-            raise self.wrong(f"a finite number {least}")
+        if type(value) not in (int, float) or not least <= value <= _LARGEST_NUMBER:
+            raise self.wrong(f"a number within {least:g}..{_LARGEST_NUMBER:g}")
         return float(value)
+
+    def positive(self) -> float:
+        return self.number(_SMALLEST_NUMBER)
 
     def number_or_none(self) -> float | None:
         return None if self.value is None else self.number()
@@ -240,13 +246,15 @@ def _case(field: _Field) -> Case:
 
 def _result(field: _Field) -> Result:
     candidates = field["candidates"]
+    if len(candidates.names()) > _MOST_CANDIDATES:
+        raise candidates.wrong(f"at most {_MOST_CANDIDATES} candidates")
     compared = OURS in candidates.names()
     return Result(
         case=_case(field["case"]),
         operations=field["operations"].whole(0),
         bytes=field["bytes"].whole(0),
-        peak_gflops=field["peak_gflops"].number(above=0.0),
-        bandwidth_gb_s=field["bandwidth_gb_s"].number(above=0.0),
+        peak_gflops=field["peak_gflops"].positive(),
+        bandwidth_gb_s=field["bandwidth_gb_s"].positive(),
         candidates={
             name: _measurement(candidate, with_ratio=compared and name != OURS)
             for name, candidate in candidates.items()
@@ -261,8 +269,8 @@ def _wrong(field: _Field) -> Wrong:
 
 def _spread(field: _Field, *, middle: str, low: str, high: str) -> tuple[float, float, float]:
     """Return median and quartiles, which are in order."""
-    median = field[middle].number(above=0.0)
-    least, most = field[low].number(above=0.0), field[high].number(above=0.0)
+    median = field[middle].positive()
+    least, most = field[low].positive(), field[high].positive()
     if least > median:
         raise field[low].wrong(f"at most {middle} ({median:g})")
     if most < median:

@@ -220,7 +220,7 @@ def of_changes(changes: Sequence[Change]) -> Markup:
         rows = bodies.setdefault(change.case, [case_row(change.case, len(head))])
         rows.append(
             row(
-                change.candidate,
+                change.name,
                 figure(change.before.ms),
                 spread(change.before.low_ms, change.before.high_ms),
                 figure(change.after.ms),
