@@ -119,7 +119,7 @@ def test_any_value_anywhere_is_refused_or_shown(content):
               [{}], {"a": {}}]  # fmt: skip
     refused = 0
     paths = [*places(content)]
-    for _ in range(300):
+    for _ in range(200):
         changed = copy.deepcopy(content)
         change(changed, rng.choice(paths), rng.choice(values))
         try:
@@ -127,7 +127,7 @@ def test_any_value_anywhere_is_refused_or_shown(content):
             pages.markdown_table(pages.parse(changed))
         except pages.ReportError:
             refused += 1
-    assert 100 < refused < 300
+    assert 60 < refused < 200
 
 
 def test_a_planted_regression_is_found_and_noise_is_not(content):

@@ -158,7 +158,7 @@ def title(text: str) -> str:
 def legend(canvas: Any, handles: Sequence[Any]) -> None:
     """Put a legend below the axes, in as many columns as the width has room for."""
     longest = max(len(handle.get_label()) for handle in handles)
-    columns = int((canvas.get_figwidth() - 0.1) / (0.5 + 0.066 * longest))
+    columns = int(canvas.get_figwidth() / (0.5 + 0.066 * longest))
     canvas.legend(
         handles=[*handles],
         loc="outside lower left",

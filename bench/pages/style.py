@@ -13,7 +13,7 @@ CSS = """
   }
 }
 * { box-sizing: border-box; }
-html { scroll-behavior: smooth; -webkit-text-size-adjust: 100%; }
+html { -webkit-text-size-adjust: 100%; }
 body {
   margin: 0; background: var(--paper); color: var(--ink);
   font: 16px/1.5 system-ui, -apple-system, "Segoe UI", "Liberation Sans", sans-serif;
@@ -57,7 +57,7 @@ figure img { display: block; width: 100%; height: auto; }
 }
 table { border-collapse: separate; border-spacing: 0; width: 100%; font-size: .9rem; }
 th, td {
-  padding: .35rem .7rem; text-align: right; white-space: nowrap; vertical-align: top;
+  line-height: 22px; padding: 6px 11px; text-align: right; white-space: nowrap; vertical-align: top;
   font-variant-numeric: tabular-nums; border-bottom: 1px solid var(--line);
 }
 thead th { color: var(--faint); font-weight: 600; font-size: .8rem; vertical-align: bottom; }
@@ -77,6 +77,7 @@ th[colspan] { text-align: left; background: var(--paper); padding: 0; }
   max-width: min(70rem, calc(100vw - 2.2rem)); padding: .55rem .7rem .4rem; font-size: .95rem;
 }
 .pin small { display: block; }
+.beside { position: sticky; left: 9.2rem; display: inline-block; max-width: calc(100vw - 12rem); }
 tr.slower > td, tr.slower > th { background: var(--slower-soft) !important; }
 tr.slower .ratio, .worse { color: var(--slower); font-weight: 700; }
 .better { color: var(--ours); font-weight: 700; }
@@ -106,7 +107,7 @@ footer { color: var(--faint); font-size: .85rem; padding: 2.5rem 0 2rem; }
   .tile { padding: .7rem .8rem; }
   .tile b { font-size: 1.5rem; }
   tr > :first-child:not([colspan]) { max-width: 9.5rem; }
-  th, td { padding: .35rem .5rem; }
+  th, td { padding: 6px 8px; }
 }
 @media print {
   .scroll { overflow: visible; }

@@ -106,8 +106,8 @@ def _body(index: int, result: Result, columns: Sequence[str]) -> Markup:
         is_slower = measured.ratio is not None and measured.ratio.slower
         rows.append(row(*(cells[c] for c in columns), class_="slower" if is_slower else None))
     for name, reason in result.refused.items():
-        cell = element("td", f"not measured: {reason}", class_="text", colspan=len(columns) - 1)
-        rows.append(row(name, cell))
+        words = element("div", f"not measured: {reason}", class_="beside")
+        rows.append(row(name, element("td", words, class_="text", colspan=len(columns) - 1)))
     return element("tbody", *rows, id=anchor(index))
 
 
