@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 import pytest
 
 from bench import pages
-from bench.pages import page, summary
+from bench.pages import charts, page, summary
 
 CELLS = ("lstm", "gru", "rnn", "lstmp")
 SHAPES = ((80, 32, 128, 128), (80, 128, 100, 64), (28, 128, 28, 128), (50, 64, 256, 256),
@@ -205,10 +205,10 @@ class Page(HTMLParser):
 
 
 def page_of(content, baseline=None):
-    """Return the page without its pictures."""
+    """Return the page, whose pictures are not drawn."""
     report = pages.parse(content)
-    none = {name: [] for name in ("overview", "speed-up", "roofline", "sizes", "threads")}
-    return Page(page.page(report, none, None if baseline is None else pages.parse(baseline)))
+    baseline = None if baseline is None else pages.parse(baseline)
+    return Page(page.page(report, charts.charts(report), baseline))
 
 
 def shows(cells, value):
@@ -331,7 +331,7 @@ def test_wrong_answers_are_on_the_page(content):
 
 
 HOSTILE = (
-    "<script>alert(1)</script> & \"'><b [red] $\\frac{ | _\u202e\ud800\x1b[31m\n\u65e5" + 90 * "x"
+    "$\\frac{$ \"'><script>alert(1)</script> & <b [red] | _\u202e\ud800\x1b[31m\n\u65e5" + 90 * "x"
 )
 
 
