@@ -122,3 +122,12 @@ def test_extreme_figures_are_drawn_and_shown(content, factor):
     for drawn in charts.charts(report).values():
         for chart in drawn[:1]:
             assert drawing.render(chart, drawing.LIGHT).startswith(b"\x89PNG")
+
+
+def test_labels_are_short_and_of_glyphs_that_the_font_has():
+    pytest.importorskip("matplotlib")
+    assert drawing.label("lstm forward") == "lstm forward"
+    assert drawing.label("\u65e5x") == "\u25a1x"
+    assert drawing.label("abcdefghij", 6) == "abc…ij"
+    # Older ones of matplotlib keep such a label out of a legend.
+    assert not drawing.label("_torch").startswith("_")

@@ -144,7 +144,7 @@ def label(text: str, longest: int = 26) -> str:
     if len(text) > longest:
         head = (longest - 1) // 2
         text = f"{text[: longest - 1 - head]}…{text[-head:]}"
-    if text.startswith("_"):  # which would keep it out of a legend
+    if text.startswith("_"):  # older ones of matplotlib keep it out of a legend
         text = f" {text}"
     glyphs = _glyphs()
     return "".join(letter if ord(letter) in glyphs else "\N{WHITE SQUARE}" for letter in text)
