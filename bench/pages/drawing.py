@@ -17,7 +17,7 @@ WIDTH = 4.5
 # Colours after Okabe and Ito, which people with any kind of colour blindness tell apart; their
 # blue is ours, their vermilion says that a rival is faster.
 ORANGE, GREEN, PINK = "#e69f00", "#009e73", "#cc79a7"
-_RIVAL_COLOURS = (ORANGE, GREEN, PINK, "#b8a800", "#8c8c8c", "#9c6b3f")
+_RIVAL_COLOURS = (ORANGE, GREEN, PINK, "#b8a800", "#8c8c8c", "#9c6b3f", "#7b6fd0", "#a9c4d6")
 _MARKERS = ("s", "^", "D", "v", "P", "X", "*", "h")
 
 

@@ -147,6 +147,11 @@ class _Field:
             raise self.wrong("a text")
         return _printable(self.value)
 
+    def lines(self) -> list[str]:
+        """Return a text of several lines, without the empty ones."""
+        self.text()
+        return [_printable(line).strip() for line in self.value.splitlines() if line.strip()]
+
     def choice(self, choices: tuple[str, ...]) -> str:
         if self.value not in choices:
             raise self.wrong(" or ".join(map(repr, choices)))
@@ -318,5 +323,5 @@ def _thread_point(field: _Field) -> ThreadPoint:
         gflops=field.get("gflops").number_or_none(),
         peak_gflops=field.get("peak_gflops").number_or_none(),
         predicted_ms=field.get("predicted_ms").number_or_none(),
-        plan=field.get("plan", "").text(),
+        plan="; ".join(field.get("plan", "").lines()),
     )

@@ -14,7 +14,6 @@ from .drawing import (
     Theme,
     label,
     label_axis,
-    legend,
     styles,
     ticks_within,
     title,
@@ -23,12 +22,15 @@ from .markup import figure
 from .results import Report, Result
 
 # Bars in one picture: more are continued in the next one.
-_MOST_BARS = 36
+_MOST_BARS = 42
 
 _BAR = 0.17  # inches
 _HEAD = 0.34  # of a case: its name, and air
 
 _LONGEST_NAME = 50
+
+# The share of the width that is left for what stands beside the longest bar.
+_TEXT = 0.36
 
 
 def charts(report: Report) -> list[Chart]:
@@ -44,7 +46,7 @@ def charts(report: Report) -> list[Chart]:
                     text=f"Bars: time of each rival over ours, {about}{several}, "
                     f"{len(results)} cases; all figures are in the tables below.",
                     width=WIDTH,
-                    height=1.15 + sum(_HEAD + _BAR * len(r.ratios) for r in results),
+                    height=0.8 + sum(_HEAD + _BAR * len(r.ratios) for r in results),
                     draw=partial(_draw, results=results, about=about + several, look=look),
                 )
             )
@@ -69,12 +71,11 @@ def _parts(results: Sequence[Result]) -> list[list[Result]]:
 def _draw(
     canvas: Any, theme: Theme, *, results: Sequence[Result], about: str, look: Mapping[str, Style]
 ) -> None:
-    from matplotlib.patches import Patch
-
     axes = canvas.add_subplot()
     ratios = [ratio for result in results for ratio in result.ratios.values()]
     low = min(0.8, 0.85 * min(ratio.low for ratio in ratios))
-    high = 1.6 * max(1.25, *(ratio.high for ratio in ratios))
+    high = max(1.25, *(ratio.high for ratio in ratios))
+    high *= (high / low) ** (_TEXT / (1.0 - _TEXT))
     place = 0.0  # inches from the top
     for result in results:
         place += _HEAD
@@ -94,7 +95,8 @@ def _draw(
             )  # fmt: skip
             axes.plot([ratio.low, ratio.high], [middle] * 2, color=theme.ink, linewidth=1.0)
             right = max(1.0, ratio.high)
-            text = figure(ratio.median) + (f"  {label(name)} is faster" if ratio.slower else "")
+            # Names beside the bars: nobody has to tell colours apart.
+            text = f"{figure(ratio.median)}  {label(name)}{' is faster' if ratio.slower else ''}"
             axes.annotate(
                 text, (right, middle), xytext=(4, 0), textcoords="offset points", va="center",
                 fontsize=8.5, color=theme.slower if ratio.slower else theme.ink,
@@ -110,10 +112,3 @@ def _draw(
     axes.spines["left"].set_visible(False)
     axes.set_xlabel("rival's time / our time, logarithmic: right of 1 we are faster", fontsize=8.5)
     axes.set_title(title(about))
-    shown = [name for name in look if any(name in result.ratios for result in results)]
-    handles: list[Any] = [Patch(color=look[name].colour, label=label(name)) for name in shown]
-    if any(ratio.slower for ratio in ratios):
-        handles.append(
-            Patch(facecolor="none", edgecolor=theme.ink, hatch="/////", label="rival is faster")
-        )
-    legend(canvas, handles)

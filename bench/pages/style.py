@@ -63,12 +63,12 @@ th, td {
 thead th { color: var(--faint); font-weight: 600; font-size: .8rem; vertical-align: bottom; }
 tbody:last-child tr:last-child > * { border-bottom: 0; }
 .text {
-  text-align: left; white-space: normal; min-width: 9rem; max-width: 30rem;
+  text-align: left; white-space: normal; min-width: 9.5rem; max-width: 30rem;
   overflow-wrap: break-word;
 }
 tr > :first-child:not([colspan]) {
   position: sticky; left: 0; z-index: 1; background: var(--card); text-align: left;
-  white-space: normal; overflow-wrap: anywhere; min-width: 8.4rem; max-width: 17rem;
+  white-space: normal; overflow-wrap: anywhere; min-width: 9.2rem; max-width: 17rem;
   font-weight: 600; border-right: 1px solid var(--line);
 }
 th[colspan] { text-align: left; background: var(--paper); padding: 0; }
@@ -77,7 +77,7 @@ th[colspan] { text-align: left; background: var(--paper); padding: 0; }
   max-width: min(70rem, calc(100vw - 2.2rem)); padding: .55rem .7rem .4rem; font-size: .95rem;
 }
 .pin small { display: block; }
-.beside { position: sticky; left: 9.2rem; display: inline-block; max-width: calc(100vw - 12rem); }
+.beside { position: sticky; left: 9.9rem; display: inline-block; max-width: calc(100vw - 12.8rem); }
 tr.slower > td, tr.slower > th { background: var(--slower-soft) !important; }
 tr.slower .ratio, .worse { color: var(--slower); font-weight: 700; }
 .better { color: var(--ours); font-weight: 700; }
@@ -99,6 +99,7 @@ dd { margin: 0; }
 .box h3 { margin-top: 0; }
 pre { overflow-x: auto; margin: 0; font: .9rem/1.5 ui-monospace, "Liberation Mono", monospace; }
 summary { cursor: pointer; padding: .3rem 0; }
+td summary { padding: 0; }
 footer { color: var(--faint); font-size: .85rem; padding: 2.5rem 0 2rem; }
 @media (max-width: 600px) {
   header { padding-top: 1.25rem; }

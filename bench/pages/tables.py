@@ -11,7 +11,7 @@ from .results import Case, Measurement, Report, Result, Rival, Scaling
 
 # Columns of the table of results, in order; some are left out.
 _COLUMNS = ("candidate", "ms", "quartiles", "ratio", "its quartiles", "GFLOP/s", "of peak",
-            "peak MB", "first call s", "error", "energy J", "rounds", "variant")  # fmt: skip
+            "peak MB", "first call s", "error", "energy J", "variant")  # fmt: skip
 
 _MEANINGS = {
     "ms": "Median of the rounds",
@@ -115,10 +115,6 @@ def _cells(name: str, found: Measurement) -> dict[str, str]:
     ratio = found.ratio
     share = NOTHING if found.share is None else f"{found.share:.1%}"
     width = f"--w: {min(100.0, 100.0 * (found.share or 0.0)):.1f}%"
-    others = ", ".join(
-        f"{n or 'usual'} {figure(ms)} ms" for n, ms in (found.variants or {}).items()
-    )
-    variant = found.variant + (f" (tried: {others})" if others else "")
     return {
         "candidate": name,
         "ms": figure(found.ms),
@@ -131,9 +127,18 @@ def _cells(name: str, found: Measurement) -> dict[str, str]:
         "first call s": figure(found.first_call_s),
         "error": figure(found.error, 2),
         "energy J": figure(found.energy_j),
-        "rounds": str(len(found.rounds_ms)) if found.rounds_ms else NOTHING,
-        "variant": text_cell(variant),
+        "variant": text_cell(_variant(found)),
     }
+
+
+def _variant(found: Measurement) -> str:
+    """Return the chosen variant, which opens to the times of all, if there were several."""
+    name = found.variant or "usual"
+    times = {other or "usual": ms for other, ms in (found.variants or {}).items()}
+    if len(times) < 2:
+        return found.variant
+    all_times = ", ".join(f"{other} {figure(ms)} ms" for other, ms in times.items())
+    return element("details", element("summary", name), f"Tried: {all_times}")
 
 
 def _ratio(ratio: float) -> str:
