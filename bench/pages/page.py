@@ -11,7 +11,7 @@ from fastrnn.models.checkpoint import replace
 
 from . import comparison, overview, summary, tables
 from .charts import charts
-from .drawing import DARK, DPI, LIGHT, Chart, render, require
+from .drawing import DARK, DPI, LIGHT, Chart, Theme, render, require
 from .markdown import markdown_table
 from .markup import Markup, element, figure, joined
 from .results import Report
@@ -48,8 +48,8 @@ def write_report(report: Report, folder: str | Path, baseline: Report | None = N
     folder.mkdir(parents=True, exist_ok=True)
     drawn = charts(report)
     for chart in [chart for section in drawn.values() for chart in section]:
-        replace(folder / f"{chart.name}-light.png", render(chart, LIGHT))
-        replace(folder / f"{chart.name}-dark.png", render(chart, DARK))
+        for theme in (LIGHT, DARK):
+            replace(folder / _file(chart, theme), render(chart, theme))
     if (chart_for_readme := overview.for_readme(report)) is not None:
         replace(folder / "overview.png", render(chart_for_readme, LIGHT))
         replace(folder / "overview-dark.png", render(chart_for_readme, DARK))
@@ -215,11 +215,15 @@ def _pictures(drawn: Sequence[Chart]) -> Markup:
     return element("div", *(_picture(chart) for chart in drawn), class_="pictures")
 
 
+def _file(chart: Chart, theme: Theme) -> str:
+    return f"{chart.name}-{theme.name}.png"
+
+
 def _picture(chart: Chart) -> Markup:
-    dark = element("source", srcset=f"{chart.name}-dark.png", media="(prefers-color-scheme: dark)")
+    dark = element("source", srcset=_file(chart, DARK), media="(prefers-color-scheme: dark)")
     image = element(
         "img",
-        src=f"{chart.name}-light.png",
+        src=_file(chart, LIGHT),
         alt=chart.text,
         width=round(chart.width * DPI),
         height=round(chart.height * DPI),
