@@ -5,6 +5,7 @@ from fastrnn.layers.attention import AdditiveAttention, Attention
 from fastrnn.layers.bidirectional import Bidirectional
 from fastrnn.layers.cell import Cell
 from fastrnn.layers.dense import Dense
+from fastrnn.layers.dot import Dot, dot
 from fastrnn.layers.dropout import Dropout, SpatialDropout1D
 from fastrnn.layers.embedding import Embedding, LookedUp
 from fastrnn.layers.formula import FormulaCell, Recurrent
@@ -21,6 +22,13 @@ from fastrnn.layers.merging import (
     Minimum,
     Multiply,
     Subtract,
+    add,
+    average,
+    concatenate,
+    maximum,
+    minimum,
+    multiply,
+    subtract,
 )
 from fastrnn.layers.pooling import GlobalAveragePooling1D, GlobalMaxPooling1D
 from fastrnn.layers.recurrent import GRU, LSTM, SimpleRNN
@@ -33,7 +41,7 @@ from fastrnn.layers.wrappers import TimeDistributed
 
 LAYERS = (
     Activation, Add, AdditiveAttention, Attention, Average, Bidirectional, Concatenate, Dense,
-    Dropout, Embedding, Flatten, FormulaCell, GlobalAveragePooling1D, GlobalMaxPooling1D, GRU,
+    Dot, Dropout, Embedding, Flatten, FormulaCell, GlobalAveragePooling1D, GlobalMaxPooling1D, GRU,
     GRUCell, LSTM, LSTMCell, LayerNormalization, Masking, Maximum, Minimum, Multiply, Permute,
     RNN, Recurrent, RepeatVector, Reshape, SimpleRNN, SimpleRNNCell, SpatialDropout1D,
     StackedRNNCells, Subtract, TimeDistributed,
@@ -54,6 +62,7 @@ __all__ = [
     "Cell",
     "Concatenate",
     "Dense",
+    "Dot",
     "Dropout",
     "Embedding",
     "Flatten",
@@ -82,7 +91,15 @@ __all__ = [
     "Subtract",
     "Symbol",
     "TimeDistributed",
+    "add",
+    "average",
+    "concatenate",
     "deserialize",
+    "dot",
+    "maximum",
+    "minimum",
+    "multiply",
     "register",
     "serialize",
+    "subtract",
 ]

@@ -19,7 +19,8 @@ Array = NDArray[Any]
 class Merge(Layer):
     """What layers have in common that combine inputs number by number.
 
-    Called on a list of arrays (...) of shapes that can be stretched to each other.
+    Called on a list of arrays (B, ...) of shapes that can be stretched to each other; those of
+    fewer axes get axes of length 1 after the batch.
     """
 
     supports_masking = True
@@ -27,19 +28,34 @@ class Merge(Layer):
     combine: Callable[[Any, Any], Tensor]
 
     def build(self, input_shape: Any) -> None:
-        """Check that there are several inputs that fit."""
+        """Check that there are inputs that fit."""
         _check_several(self.name, input_shape)
         self.compute_output_shape(input_shape)
 
-    def call(self, inputs: Any) -> Tensor:
-        """Return the combination of a list of arrays."""
+    def call(self, inputs: Any, mask: Any = None) -> Tensor:
+        """Return the combination of a list of arrays, whose masks may be in a list."""
         _check_several(self.name, [each.shape for each in inputs])
-        result: Tensor = functools.reduce(type(self).combine, inputs)
+        masks = mask if isinstance(mask, list | tuple) else [mask] * len(inputs)
+        ndim = max(each.ndim for each in inputs)
+        arrays = [_of_axes(each, ndim) for each in inputs]
+        return self.merge(
+            arrays,
+            [
+                _beside(m, array) if each.ndim == ndim else None
+                for m, each, array in zip(masks, inputs, arrays, strict=True)
+            ],
+        )
+
+    def merge(self, arrays: list[Any], masks: list[Any]) -> Tensor:
+        """Return arrays of equally many axes as one; masks can be stretched to them, or None."""
+        result: Tensor = functools.reduce(type(self).combine, arrays)
         return result
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """Return the shape that all inputs are stretched to."""
-        return functools.reduce(functools.partial(_stretched, self.name), input_shape)
+        ndim = max(len(shape) for shape in input_shape)
+        shapes = [_shape_of_axes(shape, ndim) for shape in input_shape]
+        return functools.reduce(functools.partial(_stretched, self.name), shapes)
 
     def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
         """Return where any input has a step; None where an input has no mask."""
@@ -68,19 +84,47 @@ class Subtract(Merge):
 
 
 class Multiply(Merge):
-    """The product of inputs."""
+    """The product of inputs; masked steps of one count as 1, and give 0 where all are masked."""
 
     combine = staticmethod(ops.multiply)
 
+    def merge(self, arrays: list[Any], masks: list[Any]) -> Tensor:
+        """Return the product."""
+        factors = [
+            x if there is None else ops.where(there, x, ops.ones_like(x))
+            for x, there in zip(arrays, masks, strict=True)
+        ]
+        product = super().merge(factors, masks)
+        if any(there is None for there in masks):
+            return product
+        there = functools.reduce(np.logical_or, masks)
+        return ops.where(there, product, ops.zeros_like(product))
 
-class Maximum(Merge):
-    """The largest of inputs."""
+
+class _Extreme(Merge):
+    """The largest or the smallest, of two steps of which one is masked the other."""
+
+    def merge(self, arrays: list[Any], masks: list[Any]) -> Tensor:
+        """Return the extreme of arrays; from one without a mask on, none is hidden."""
+        result, there = arrays[0], masks[0]
+        for x, is_there in zip(arrays[1:], masks[1:], strict=True):
+            if is_there is not None:
+                x = ops.where(is_there, x, result)
+            if there is not None:
+                result = ops.where(there, result, x)
+            there = None if there is None or is_there is None else there | is_there
+            result = type(self).combine(result, x)
+        return result  # type: ignore[no-any-return]
+
+
+class Maximum(_Extreme):
+    """The largest of inputs; a masked step is not compared with one that is there."""
 
     combine = staticmethod(ops.maximum)
 
 
-class Minimum(Merge):
-    """The smallest of inputs."""
+class Minimum(_Extreme):
+    """The smallest of inputs; a masked step is not compared with one that is there."""
 
     combine = staticmethod(ops.minimum)
 
@@ -90,9 +134,9 @@ class Average(Merge):
 
     combine = staticmethod(ops.add)
 
-    def call(self, inputs: Any) -> Tensor:
-        """Return the mean of a list of arrays."""
-        return ops.multiply(super().call(inputs), 1 / len(inputs))
+    def merge(self, arrays: list[Any], masks: list[Any]) -> Tensor:
+        """Return the mean."""
+        return ops.multiply(super().merge(arrays, masks), 1 / len(arrays))
 
 
 class Concatenate(Layer):
@@ -152,10 +196,60 @@ class Concatenate(Layer):
         return functools.reduce(np.logical_or, masks)
 
 
+def add(inputs: Any, **options: Any) -> Any:
+    """Return the sum of inputs (B, ...), by a new `Add` layer."""
+    return Add(**options)(inputs)
+
+
+def subtract(inputs: Any, **options: Any) -> Any:
+    """Return the first less the second of inputs (B, ...), by a new `Subtract` layer."""
+    return Subtract(**options)(inputs)
+
+
+def multiply(inputs: Any, **options: Any) -> Any:
+    """Return the product of inputs (B, ...), by a new `Multiply` layer."""
+    return Multiply(**options)(inputs)
+
+
+def average(inputs: Any, **options: Any) -> Any:
+    """Return the mean of inputs (B, ...), by a new `Average` layer."""
+    return Average(**options)(inputs)
+
+
+def maximum(inputs: Any, **options: Any) -> Any:
+    """Return the largest of inputs (B, ...), by a new `Maximum` layer."""
+    return Maximum(**options)(inputs)
+
+
+def minimum(inputs: Any, **options: Any) -> Any:
+    """Return the smallest of inputs (B, ...), by a new `Minimum` layer."""
+    return Minimum(**options)(inputs)
+
+
+def concatenate(inputs: Any, axis: int = -1, **options: Any) -> Any:
+    """Return inputs (B, ...) one after the other along an axis, by a new `Concatenate` layer."""
+    return Concatenate(axis, **options)(inputs)
+
+
 def _check_several(name: str, shapes: Any) -> None:
-    is_several = isinstance(shapes, list | tuple) and len(shapes) > 1
+    is_several = isinstance(shapes, list | tuple) and len(shapes) > 0
     if not is_several or not all(isinstance(shape, list | tuple) for shape in shapes):
-        raise ValueError(f"{name}: expected a list of at least 2 inputs, got shape {shapes}")
+        raise ValueError(f"{name}: expected a list of inputs, got shape {shapes}")
+
+
+def _shape_of_axes(shape: Any, ndim: int) -> tuple[int | None, ...]:
+    """Return a shape with axes of length 1 after the batch, to have so many."""
+    return (*shape[:1], *(1,) * (ndim - len(shape)), *shape[1:])
+
+
+def _of_axes(x: Any, ndim: int) -> Any:
+    """Return an array with axes of length 1 after the batch, to have so many."""
+    return x if x.ndim == ndim else ops.reshape(x, _shape_of_axes(x.shape, ndim))
+
+
+def _beside(mask: Any, x: Any) -> Array | None:
+    """Return a mask of the first axes of `x` in a shape that can be stretched to it."""
+    return None if mask is None else mask.reshape(mask.shape + (1,) * (x.ndim - mask.ndim))
 
 
 def _stretched(name: str, one: Any, other: Any) -> tuple[int | None, ...]:

@@ -59,6 +59,11 @@ class GlobalAveragePooling1D(_Pooling):
         x = as_floats(inputs, self.dtype)
         if mask is None:
             return ops.mean(x, axis=self._axis, keepdims=self.keepdims)
+        if mask.shape != (x.shape[0], x.shape[self._axis]):
+            raise ValueError(
+                f"{self.name}: expected a mask of shape {(x.shape[0], x.shape[self._axis])}, "
+                f"got {mask.shape}"
+            )
         steps = mask[:, :, None] if self._axis == 1 else mask[:, None, :]
         total = ops.sum(
             ops.multiply(x, steps.astype(x.dtype)), axis=self._axis, keepdims=self.keepdims

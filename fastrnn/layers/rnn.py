@@ -38,7 +38,8 @@ class RNN(Layer):
     go_backwards : bool
         Run from the last step to the first; outputs are in the order of the run.
     stateful : bool
-        Start where the call before ended, row by row, until `reset_states`.
+        Start where the call before ended, row by row, until `reset_states`, after which there may
+        be another number of rows (which Keras, whose batch is fixed, refuses).
     unroll : bool
         Of no effect here.
     zero_output_for_mask : bool
@@ -73,8 +74,9 @@ class RNN(Layer):
         self.unroll = flag("unroll", unroll)
         self.zero_output_for_mask = flag("zero_output_for_mask", zero_output_for_mask)
         self.input_spec = InputSpec(ndim=3)
-        #: The final states of the last call of a stateful layer, or None.
+        #: Where the next call of a stateful layer starts; None before the first.
         self.states: Any = None
+        self._zeros: Any = None  # what `reset_state` made
 
     @property
     def state_size(self) -> Any:
@@ -140,7 +142,7 @@ class RNN(Layer):
     def _initial(self, given: Any, batch: int) -> list[Any]:
         """Return the initial states, a list in the structure of the cell's; [] for zeros."""
         if given is None:
-            given = self.states if self.stateful else None
+            given = self.states if self.stateful and self.states is not self._zeros else None
         if given is None:
             return []
         wanted = self.state_size if _is_many(self.state_size) else [self.state_size]
@@ -247,7 +249,8 @@ class RNN(Layer):
     def reset_state(self) -> None:
         """Start from zeros at the next call of a stateful layer."""
         if self.states is not None:
-            self.states = mapped(lambda state: constant(np.zeros_like(state.value)), self.states)
+            self._zeros = mapped(lambda state: constant(np.zeros_like(state.value)), self.states)
+            self.states = self._zeros
 
     def compute_output_shape(self, sequences_shape: Any) -> Any:
         """Return the shape of the output, and those of the states if they are returned."""

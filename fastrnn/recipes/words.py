@@ -133,7 +133,7 @@ class Words(Recipe):
             model.add(Dropout(dropout))
         model.add(Dense(V, kernel_initializer=start(), bias_initializer=start()))
         model(np.zeros((1, 1), np.int32), training=False)
-        forget(model)
+        model.reset_states()
         # The paper's loss is the sum over a window, this one the mean: the step is that much
         # longer and the limit of the norm that much smaller, which is the same.
         model.compile(
@@ -187,7 +187,7 @@ class Words(Recipe):
     def _perplexity(self, ids: Array) -> float:
         """Return the perplexity of one stream from its first word to its last."""
         total = 0.0
-        forget(self.model)
+        self.model.reset_states()
         for start in range(0, len(ids) - 1, 200):
             targets = ids[start + 1 : start + 201]
             logits = self.model.predict_on_batch(ids[None, start : start + len(targets)])[0]
@@ -195,7 +195,7 @@ class Words(Recipe):
             highest = logits.max(axis=-1)
             norm = highest + np.log(np.exp(logits - highest[:, None]).sum(axis=-1))
             total += float((norm - logits[np.arange(len(targets)), targets]).sum())
-        forget(self.model)
+        self.model.reset_states()
         return float(np.exp(total / (len(ids) - 1)))
 
 
@@ -228,17 +228,10 @@ class _Fresh(Callback):
     """Lets every pass over a text start from states of zeros."""
 
     def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
-        forget(self.model)
+        self.model.reset_states()
 
     def on_test_begin(self, logs: Logs = None) -> None:
-        forget(self.model)
-
-
-def forget(model: Any) -> None:
-    """Let all layers start from zeros; other than `reset_states`, with any number of streams."""
-    for layer in model.layers:
-        if hasattr(layer, "states"):
-            layer.states = None
+        self.model.reset_states()
 
 
 def find(paths: list[str | Path]) -> list[Path]:

@@ -8,6 +8,7 @@ from tolerances import FLOAT64_GRADIENT, FLOAT64_OUTPUT, assert_close
 
 from fastrnn import GradientTape, Tensor, cells, layers, ops, reference
 from fastrnn.layers import LSTM, Dense, Embedding, Recurrent
+from fastrnn.layers.structure import leaves as flat
 
 
 @pytest.fixture(params=[*STRUCTURES, *WITH_EXTRA])
@@ -84,6 +85,11 @@ def test_stateful_layers_go_on_where_they_ended(rng, any_cell):
         layer(x[:2])
     layer.reset_states()
     np.testing.assert_array_equal(layer(x[:, :4]), parts[0])
+    layer.reset_states()
+    assert not any(np.asarray(state).any() for state in flat(layer.states))
+    assert_close(layer(x[:2, :4]), parts[0].value[:2], FLOAT64_OUTPUT)
+    with pytest.raises(ValueError, match="expected an initial state of shape .*reset_states"):
+        layer(x)
 
 
 def test_dropout_is_the_same_in_all_steps_and_new_in_every_call(rng):
