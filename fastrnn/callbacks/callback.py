@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, ClassVar
 
 Logs = dict[str, Any] | None
 
@@ -21,6 +21,9 @@ class Callback:
     params : dict
         "verbose", "epochs" and "steps" (None where unknown).
     """
+
+    #: Attributes that tell how far it has come; a run that goes on sets them as they were.
+    kept: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self) -> None:
         self.model: Any = None

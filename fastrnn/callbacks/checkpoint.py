@@ -40,6 +40,8 @@ class ModelCheckpoint(Callback):
         While training, if a field in `filepath` is not in the logs.
     """
 
+    kept = ("_monitor", "_steps")
+
     def __init__(
         self,
         filepath: str | os.PathLike[str],

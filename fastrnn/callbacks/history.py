@@ -23,6 +23,8 @@ class History(Callback):
         Numbers of the epochs, from 0.
     """
 
+    kept = ("history", "epoch")
+
     def __init__(self) -> None:
         super().__init__()
         self.history: dict[str, list[Any]] = {}

@@ -92,6 +92,8 @@ class ReduceLROnPlateau(Callback):
         If `factor` or `mode` does not fit.
     """
 
+    kept = ("_monitor", "wait", "_cooling")
+
     def __init__(
         self,
         monitor: str = "val_loss",

@@ -41,6 +41,8 @@ class Monitor:
     best : float
     """
 
+    kept = ("best",)
+
     def __init__(
         self, name: str, mode: str = "auto", min_delta: float = 0.0, best: float | None = None
     ) -> None:

@@ -45,6 +45,8 @@ class EarlyStopping(Callback):
         From 0.
     """
 
+    kept = ("_monitor", "wait", "stopped_epoch", "best_epoch", "best_weights")
+
     def __init__(
         self,
         monitor: str = "val_loss",

@@ -23,7 +23,7 @@ PLAIN_SECONDS = 5.0
 SPEED_SECONDS = 10.0
 
 _COMPILING = "Loading the kernels; the first run on a machine compiles them."
-_STOPPING = "Stopping: the current step ends and is saved. Once more leaves at once."
+STOPPING = "Stopping: the current step ends and is saved. Once more leaves at once."
 
 
 class Display(Reporter, Protocol):
@@ -131,7 +131,7 @@ class PlainDisplay:
     def stopping(self) -> None:
         """Say on standard error that the run stops."""
         # A print here could meet a half-done one: the signal may come inside it.
-        os.write(sys.__stderr__.fileno() if sys.__stderr__ else 2, f"{_STOPPING}\n".encode())
+        os.write(sys.__stderr__.fileno() if sys.__stderr__ else 2, f"{STOPPING}\n".encode())
 
     def _print(self, line: str) -> None:
         self._console.print(Text(line), soft_wrap=True)
@@ -195,7 +195,7 @@ class LiveDisplay:
         bar.add_column(ratio=1)
         bar.add_column(justify="right", min_width=10)
         bar.add_row(ProgressBar(total=1.0, completed=self._fraction), self._left)
-        line = _STOPPING if self._stopping else self._line
+        line = STOPPING if self._stopping else self._line
         return Group(bar, Text(line, no_wrap=True, overflow="ellipsis"))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import time
 from types import TracebackType
 from typing import Any
@@ -13,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from fastrnn.callbacks import Callback
-from fastrnn.cli.progress import PLAIN_SECONDS, clock
+from fastrnn.cli.progress import PLAIN_SECONDS, STOPPING, clock
 
 Logs = dict[str, Any] | None
 
@@ -33,17 +35,22 @@ class RecipeDisplay(Callback):
         The most time, if there is such a limit.
     """
 
+    kept = ("seconds", "_best")
+
     def __init__(self, console: Console, *, epochs: int, minutes: float | None) -> None:
         super().__init__()
         self._console = console
         self._epochs = epochs
         self._minutes = minutes
+        self.first_batch = 0
+        self.seconds = 0.0
         self._epoch = 0
-        self._start: float | None = None
+        self._mark: float | None = None
         self._printed = time.monotonic()
         self._line = _COMPILING
         self._fraction = 0.0
         self._best: float | None = None
+        self._is_stopping = False
         self._live: Live | None = None
         if console.file.isatty() and not console.is_dumb_terminal:
             self._live = Live(
@@ -72,17 +79,16 @@ class RecipeDisplay(Callback):
 
     def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
         """Show the figures of the epoch so far."""
-        now = time.monotonic()
-        if self._start is None:
-            self._start = now
+        self._tick()
+        step = self.first_batch + batch + 1
         steps = self.params.get("steps")
-        done = self._epoch + (min(1.0, (batch + 1) / steps) if steps else 0.0)
+        done = self._epoch + (min(1.0, step / steps) if steps else 0.0)
         self._fraction = done / self._epochs
         if self._minutes is not None:
-            self._fraction = max(self._fraction, (now - self._start) / (60.0 * self._minutes))
+            self._fraction = max(self._fraction, self.seconds / (60.0 * self._minutes))
         of = f"/{steps}" if steps else ""
-        self._line = f"epoch {self._epoch + 1}/{self._epochs}  step {batch + 1}{of}{_figures(logs)}"
-        if self._live is None and now - self._printed >= PLAIN_SECONDS:
+        self._line = f"epoch {self._epoch + 1}/{self._epochs}  step {step}{of}{_figures(logs)}"
+        if self._live is None and time.monotonic() - self._printed >= PLAIN_SECONDS:
             self._print(self._line)
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
@@ -91,9 +97,26 @@ class RecipeDisplay(Callback):
         is_best = value is not None and (self._best is None or value < self._best)
         if is_best:
             self._best = value
-        seconds = 0.0 if self._start is None else time.monotonic() - self._start
+        self._tick()
         best = "  best" if is_best else ""
-        self._print(f"epoch {epoch + 1:<4}{_figures(logs)}  {clock(seconds)}{best}")
+        self._print(f"epoch {epoch + 1:<4}{_figures(logs)}  {clock(self.seconds)}{best}")
+
+    def stopping(self) -> None:
+        """Tell that the user asked to stop; called in a signal handler."""
+        self._is_stopping = True
+        if self._live is not None:
+            # A second signal ends the process at once: it must not leave the cursor hidden.
+            os.write(self._console.file.fileno(), b"\x1b[?25h")
+        else:
+            # A print here could meet a half-done one: the signal may come inside it.
+            os.write(sys.__stderr__.fileno() if sys.__stderr__ else 2, f"{STOPPING}\n".encode())
+
+    def _tick(self) -> None:
+        """Add the time since the last tick; the first one ends the compilation."""
+        now = time.monotonic()
+        if self._mark is not None:
+            self.seconds += now - self._mark
+        self._mark = now
 
     def _print(self, line: str) -> None:
         self._printed = time.monotonic()
@@ -104,7 +127,8 @@ class RecipeDisplay(Callback):
         # A bar alone does not end its line.
         bar = Table.grid(expand=True)
         bar.add_row(ProgressBar(total=1.0, completed=min(1.0, self._fraction)))
-        return Group(bar, Text(self._line, no_wrap=True, overflow="ellipsis"))
+        line = STOPPING if self._is_stopping else self._line
+        return Group(bar, Text(line, no_wrap=True, overflow="ellipsis"))
 
 
 def open_display(console: Console, *, epochs: int, minutes: float | None) -> RecipeDisplay:

@@ -4,26 +4,19 @@ from __future__ import annotations
 
 import argparse
 import inspect
-import io
-import json
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import NamedTuple
 
 from fastrnn.cli.error import CommandError
 from fastrnn.cli.options import SEED, Limits, flag
 
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from fastrnn.recipes import Recipe, Score
-
 _COUNT = Limits(int, 1, 16384)
 _SHARE = Limits(float, 0, 1, high_allowed=False)
 _RATE = Limits(float, 0, 100, low_allowed=False)
-_INTERRUPTED = 128 + 2
+EPOCHS = Limits(int, 1, 1_000_000)
+MINUTES = Limits(float, 0, 525_600, low_allowed=False)
+#: What may change when a run goes on: how long it is.  Threads do not change the result.
+RESUMABLE = ("epochs", "minutes")
 
 
 class Option(NamedTuple):
@@ -142,6 +135,8 @@ def add_arguments(parser: argparse.ArgumentParser, name: str) -> None:
     parameters = inspect.signature(getattr(recipes, task.recipe)).parameters
     if task.files is not None:
         metavar, number, text = task.files
+        # None is demanded here: a run that goes on knows its own.
+        number = {None: "?", "+": "*"}.get(number, number)
         parser.add_argument("files", nargs=number, metavar=metavar, help=text)
     for option, (values, text) in task.options.items():
         default = parameters[option].default
@@ -155,164 +150,54 @@ def add_arguments(parser: argparse.ArgumentParser, name: str) -> None:
         )  # fmt: skip
     recipe = getattr(recipes, task.recipe)
     parser.add_argument(
-        "--epochs", type=Limits(int, 1, 1_000_000).parse, metavar="N",
+        "--epochs", type=EPOCHS.parse, default=argparse.SUPPRESS, metavar="N",
         help=f"the most passes over the training data (default: {recipe.epochs}; learning ends "
         "earlier when validation no longer improves)",
     )  # fmt: skip
     parser.add_argument(
-        "--minutes", type=Limits(float, 0, 525_600, low_allowed=False).parse, metavar="X",
+        "--minutes", type=MINUTES.parse, default=argparse.SUPPRESS, metavar="X",
         help="the most time to train",
     )  # fmt: skip
     parser.add_argument(
-        "--seed", type=SEED.parse, default=0, metavar="N",
-        help="of weights, order and dropout (default: %(default)s)",
+        "--seed", type=SEED.parse, default=argparse.SUPPRESS, metavar="N",
+        help="of weights, order and dropout (default: 0)",
     )  # fmt: skip
     parser.add_argument(
         "--threads", type=Limits(int, 1, 1024).parse, metavar="N",
         help="threads to use; their number does not change the result (default: all)",
     )  # fmt: skip
     parser.add_argument(
-        "--out", metavar="DIR", help="new folder for the results (default: runs/TASK-DATE-TIME)"
+        "--out", metavar="DIR", help="new folder for the run (default: runs/TASK-DATE-TIME)"
     )
+    parser.add_argument(
+        "--resume", metavar="RUN",
+        help="go on with this run, bit for bit as if it had never stopped; only --threads, and a "
+        "larger --epochs or --minutes to train longer, may be given with it",
+    )  # fmt: skip
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Train; return the exit status."""
-    from rich.console import Console
-
-    from fastrnn import random, recipes
-    from fastrnn.cli import report
-    from fastrnn.cli.recipe_progress import open_display
+    from fastrnn.cli import recipe_session
 
     task = TASKS[arguments.task]
-    _set_threads(arguments.threads)
-    random.set_seed(arguments.seed)
-    given = {name: value for name, value in vars(arguments).items() if name in task.options}
-    files = [] if task.files is None or arguments.files is None else [arguments.files]
-    try:
-        recipe: Recipe = getattr(recipes, task.recipe)(*files, **given)
-    except recipes.RecipeError as error:
-        raise CommandError(str(error)) from error
-    folder = _new_folder(arguments.out, arguments.task)
-    console = Console(highlight=False)
-    if isinstance(console.file, io.TextIOWrapper):
-        console.file.reconfigure(errors="backslashreplace")
-    report.print_headline(console, [*recipe.facts(), ("results", str(folder))])
-    _write_json(folder / "preprocessing.json", recipe.preprocessing())
-    limits = {"epochs": arguments.epochs or recipe.epochs, "minutes": arguments.minutes}
-    try:
-        with open_display(console, **limits) as display:
-            recipe.fit(**limits, callbacks=[_saving(recipe, folder), display])
-    except KeyboardInterrupt:
-        if (folder / MODEL).exists():
-            console.print(f"Interrupted; the best model so far: {folder / MODEL}", markup=False)
-        return _INTERRUPTED
-    except recipes.DivergenceError as error:
-        raise CommandError(str(error), status=1) from error
-    _conclude(console, recipe, folder, _settings(arguments, task, given))
-    return 0
-
-
-MODEL = "model.fastrnn"
-
-
-def _saving(recipe: Recipe, folder: Path) -> Any:
-    from fastrnn.callbacks import ModelCheckpoint
-
-    return ModelCheckpoint(folder / MODEL, recipe.monitor, save_best_only=True, mode="min")
-
-
-def _conclude(console: Console, recipe: Recipe, folder: Path, settings: dict[str, Any]) -> None:
-    """Measure, save and tell."""
-    from fastrnn.cli import report
-    from fastrnn.cli.picture import draw
-
-    recipe.model.save(folder / MODEL)
-    with console.status("Measuring"):
-        found = recipe.evaluate()
-    console.print()
-    _print_scores(console, found.scores)
-    for example in found.examples:
-        console.print(f"  {example}", markup=False, soft_wrap=True)
-    console.print()
-    _write_json(
-        folder / "report.json",
-        {
-            **settings,
-            "scores": [score._asdict() for score in found.scores],
-            "examples": found.examples,
-            "history": recipe.history,
-        },
-    )
-    try:
-        draw(folder / "report.png", found.panels)
-        picture = str(folder / "report.png")
-    except ImportError:
-        picture = "not drawn without matplotlib: pip install fastrnn[plot]"
-    rows = [("model", str(folder / MODEL)), ("picture", picture)]
-    report.print_headline(console, rows)
-
-
-def _print_scores(console: Console, scores: Sequence[Score]) -> None:
-    from rich.text import Text
-
-    title = ""
-    width = max(len(score.who) for score in scores)
-    for score in scores:
-        if f"{score.name}, {score.what}" != title:
-            title = f"{score.name}, {score.what}"
-            console.print(Text(title, style="bold"))
-        console.print(Text(f"  {score.value:10.4f}  {score.who:{width}}"), soft_wrap=True)
-
-
-def _settings(arguments: argparse.Namespace, task: Task, given: dict[str, Any]) -> dict[str, Any]:
-    from fastrnn.cli.info import versions
-
-    return {
-        "task": arguments.task,
-        "files": arguments.files if task.files is not None else None,
-        "options": given,
-        "epochs": arguments.epochs,
-        "minutes": arguments.minutes,
-        "seed": arguments.seed,
-        "versions": dict(versions()),
-    }
-
-
-def _new_folder(out: str | None, name: str) -> Path:
-    """Make the folder of the results, which must be empty or absent."""
-    from fastrnn.models.checkpoint import sync_folder
-
-    if out is None:
-        first = path = Path("runs") / f"{name}-{datetime.now():%Y%m%d-%H%M%S}"
-        count = 1
-        while path.exists():
-            count += 1
-            path = first.with_name(f"{first.name}-{count}")
-    else:
-        path = Path(out)
-    if path.exists() and not path.is_dir():
-        raise CommandError(f"{path}: expected a new folder, got a file")
-    path.mkdir(parents=True, exist_ok=True)
-    if any(path.iterdir()):
-        raise CommandError(f"{path}: the folder is not empty")
-    sync_folder(path.parent)
-    return path
-
-
-def _write_json(path: Path, content: dict[str, Any]) -> None:
-    from fastrnn.models.checkpoint import replace
-
-    if content:
-        replace(path, json.dumps(content, indent=1, ensure_ascii=False).encode())
-
-
-def _set_threads(threads: int | None) -> None:
-    import fastrnn
-
-    if threads is None:
-        return
-    try:
-        fastrnn.set_num_threads(threads)
-    except ValueError as error:
-        raise CommandError(f"--threads: {error}") from error
+    names = [*task.options, *RESUMABLE, "seed"]
+    given = {name: value for name, value in vars(arguments).items() if name in names}
+    files = getattr(arguments, "files", None) or None
+    if arguments.resume is not None:
+        refused = [flag(name) for name in given if name not in RESUMABLE]
+        refused += ["--out"] if arguments.out is not None else []
+        refused += ["FILE"] if files else []
+        if refused:
+            raise CommandError(f"{', '.join(refused)}: cannot be changed with --resume")
+        return recipe_session.resume(
+            arguments.resume, given, task=arguments.task, threads=arguments.threads
+        )
+    if files is None and task.files is not None and task.files[1] != "?":
+        raise CommandError(f"expected FILE (see fastrnn train {arguments.task} --help)")
+    length = {name: given.pop(name, None) for name in RESUMABLE}
+    seed = given.pop("seed", 0)
+    return recipe_session.start(
+        arguments.task, files, given, **length, seed=seed,
+        out=arguments.out, threads=arguments.threads,
+    )  # fmt: skip

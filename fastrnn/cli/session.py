@@ -5,14 +5,10 @@ from __future__ import annotations
 import hashlib
 import io
 import re
-import signal
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from rich.console import Console
@@ -26,6 +22,7 @@ from fastrnn.cli.error import CommandError, describe
 from fastrnn.cli.info import versions
 from fastrnn.cli.options import Options, flag
 from fastrnn.cli.progress import Display, open_display
+from fastrnn.cli.signals import signals
 from fastrnn.cli.training import DivergenceError, Trainer
 from fastrnn.kernels.cpu import machine
 from fastrnn.models.checkpoint import CheckpointError
@@ -163,7 +160,7 @@ def _run(console: Console, display: Display, trainer: Trainer, *, resumed: bool)
     if trainer.finished:
         console.print("This run is finished. A larger --epochs or --minutes trains it longer.\n")
         return 0
-    with _signals(trainer.stop, display.stopping) as received, display:
+    with signals(trainer.stop, display.stopping) as received, display:
         finished = trainer.train()
     console.print()
     if finished:
@@ -250,31 +247,6 @@ def _explained(error: Exception, trainer: Trainer) -> Exception:
     return CommandError(
         f"{describe(error)}; the last checkpoint is whole: {_resume_command(trainer)}"
     )
-
-
-@contextmanager
-def _signals(stop: Callable[[], None], tell: Callable[[], None]) -> Iterator[list[int]]:
-    """Stop gracefully at the first Ctrl-C or SIGTERM; the second one has its usual effect."""
-    received: list[int] = []
-
-    def handle(number: int, frame: FrameType | None) -> None:
-        received.append(number)
-        for each in handled:
-            signal.signal(each, signal.SIG_DFL)
-        stop()
-        tell()
-
-    handled = []
-    if threading.current_thread() is threading.main_thread():
-        candidates = (signal.SIGINT, signal.SIGTERM)
-        # A job in the background of a script ignores Ctrl-C, and must go on doing so.
-        handled = [each for each in candidates if signal.getsignal(each) != signal.SIG_IGN]
-    before = {each: signal.signal(each, handle) for each in handled}
-    try:
-        yield received
-    finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)
 
 
 def _resume_command(trainer: Trainer) -> str:

@@ -62,7 +62,17 @@ def run(arguments: argparse.Namespace) -> int:
     refused += ["FILE"] if arguments.files else []
     if refused:
         raise CommandError(f"{', '.join(refused)}: cannot be changed with --resume")
+    if _is_of_recipe(arguments.resume):
+        from fastrnn.cli import recipe_session
+
+        return recipe_session.resume(arguments.resume, given, task=None, threads=arguments.threads)
     return session.resume(arguments.resume, given, threads=arguments.threads)
+
+
+def _is_of_recipe(path: str) -> bool:
+    from fastrnn.models.run_folder import kind_of
+
+    return kind_of(path) == "recipe"
 
 
 def _is_option(name: str) -> bool:

@@ -98,7 +98,8 @@ class Multiply(Merge):
         if any(there is None for there in masks):
             return product
         there = functools.reduce(np.logical_or, masks)
-        return ops.where(there, product, ops.zeros_like(product))
+        result: Tensor = ops.where(there, product, ops.zeros_like(product))
+        return result
 
 
 class _Extreme(Merge):

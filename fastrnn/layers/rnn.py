@@ -84,6 +84,11 @@ class RNN(Layer):
         return self.cell.state_size
 
     @property
+    def starts_anew(self) -> bool:
+        """Whether the next call of a stateful layer starts from zeros, with any number of rows."""
+        return self.states is self._zeros
+
+    @property
     def units(self) -> int:
         """Hidden units of the cell."""
         units: int = self.cell.units
@@ -142,7 +147,7 @@ class RNN(Layer):
     def _initial(self, given: Any, batch: int) -> list[Any]:
         """Return the initial states, a list in the structure of the cell's; [] for zeros."""
         if given is None:
-            given = self.states if self.stateful and self.states is not self._zeros else None
+            given = self.states if self.stateful and not self.starts_anew else None
         if given is None:
             return []
         wanted = self.state_size if _is_many(self.state_size) else [self.state_size]

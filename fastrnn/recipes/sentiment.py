@@ -91,6 +91,7 @@ class Sentiment(Recipe):
         if cell not in CELLS:
             raise RecipeError(f"cell: expected {' or '.join(CELLS)}, got {cell!r}")
         self.path = Path(path)
+        self.sources = [self.path]
         self.batch = batch
         self.training, self.validation, self.test = split(read(path))
         self.vocabulary = vocabulary([words for words, _ in self.training])

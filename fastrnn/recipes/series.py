@@ -90,6 +90,7 @@ class Series(Recipe):
         if cell not in CELLS:
             raise RecipeError(f"cell: expected {' or '.join(CELLS)}, got {cell!r}")
         self.path = Path(path)
+        self.sources = [self.path]
         self.names, table = read(path, columns)
         self.horizon, self.window, self.batch = horizon, window, batch
         ends = round(0.7 * len(table)), round(0.8 * len(table)), len(table)

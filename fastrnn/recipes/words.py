@@ -93,19 +93,19 @@ class Words(Recipe):
         super().__init__()
         if size not in SIZES:
             raise RecipeError(f"size: expected {', '.join(SIZES)}, got {size!r}")
-        self.paths = find([paths] if isinstance(paths, str | Path) else list(paths))
+        self.sources = find([paths] if isinstance(paths, str | Path) else list(paths))
         self.size_name = size
         self.setting = SIZES[size]
         self.epochs = self.setting.epochs
         self.patience = self.epochs  # the schedule goes on to its end
-        texts = [words_of(path) for path in self.paths]
+        texts = [words_of(path) for path in self.sources]
         self.vocabulary = vocabulary(texts[0], limit)
         unknown = self.vocabulary[UNKNOWN]
         self.parts = [
             np.array([self.vocabulary.get(word, unknown) for word in words], np.int32)
             for words in texts
         ]
-        for path, ids in zip(self.paths, self.parts, strict=True):
+        for path, ids in zip(self.sources, self.parts, strict=True):
             fewest = _STREAMS * self.setting.window + 1
             if len(ids) < fewest:
                 raise RecipeError(f"{path}: expected at least {fewest} words, got {len(ids)}")
