@@ -59,6 +59,12 @@ class Feed(ABC):
                 return
             yield batch
 
+    def first(self, steps: int | None = None) -> Iterator[Batch]:
+        """Yield batches from the first one on, of a generator from the next one on."""
+        if self._is_repeatable:
+            self._running = None
+        return self.epoch(0, steps)
+
     def _next(self, number: int) -> Batch | None:
         """Return one more batch, of another pass over the source if need be."""
         if self._running is None:

@@ -31,7 +31,7 @@ class Layer(Owner):
     Parameters
     ----------
     activity_regularizer : callable or str, optional
-        Its value on every output is a term of the loss.
+        Its value on every output, divided by the rows of the batch, is a term of the loss.
     trainable : bool
         Whether optimizers change the weights.
     dtype : str
@@ -158,7 +158,7 @@ class Layer(Owner):
             outputs = mapped(_result, self.call(*placed, **named))
             if self.activity_regularizer is not None:
                 for output in leaves(outputs):
-                    self.add_loss(self.activity_regularizer(output))
+                    self.add_loss(self.activity_regularizer(output) / max(1, output.shape[0]))
         self._pass_mask(given.first, masks, outputs)
         return outputs
 

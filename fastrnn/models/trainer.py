@@ -69,7 +69,8 @@ class Trainer(Learner):
         initial_epoch : int
             Number of the first epoch, from 0.
         steps_per_epoch, validation_steps : int, optional
-            Batches of an epoch, or of a validation; all if not given.
+            Batches of an epoch, which go on where the one before ended, or of a validation, which
+            are the first ones; all if not given.
         validation_batch_size : int, optional
             `batch_size` if not given.
         validation_freq : int, or sequence of ints
@@ -112,11 +113,12 @@ class Trainer(Learner):
                 break
             self.epochs_done += 1
             if validation is not None and _is_due(epoch, validation_freq):
-                values = self._test_epoch(validation.epoch(0, validation_steps), listeners)
+                values = self._test_epoch(validation.first(validation_steps), listeners)
                 logs |= {f"val_{name}": value for name, value in values.items()}
             listeners.on_epoch_end(epoch, logs)
             if self.stop_training:
                 break
+        self.optimizer.finalize_variable_values(self.trainable_variables)
         listeners.on_train_end(logs)
         return history
 
@@ -215,7 +217,7 @@ class Trainer(Learner):
         class_weight: Mapping[int, float] | None = None,
         return_dict: bool = False,
     ) -> Any:
-        """Learn from one batch; return losses and metrics as `evaluate` does, since the last reset.
+        """Learn from one batch; return its losses and metrics as `evaluate` does.
 
         Raises
         ------
@@ -229,13 +231,14 @@ class Trainer(Learner):
             if sample_weight is not None:
                 raise ValueError("class_weight: expected None where there is a sample_weight")
             sample_weight = class_weights(y, class_weight)
+        self.reset_metrics()
         logs = flat(self.train_step(one_batch(x, y, sample_weight)))
         return logs if return_dict else self._as_list(logs)
 
     def test_on_batch(
         self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False
     ) -> Any:
-        """Evaluate one batch; return losses and metrics as `evaluate` does, since the last reset.
+        """Evaluate one batch; return its losses and metrics as `evaluate` does.
 
         Raises
         ------
@@ -243,6 +246,7 @@ class Trainer(Learner):
             If the model is not compiled.
         """
         self._check_compiled()
+        self.reset_metrics()
         logs = flat(self.test_step(one_batch(x, y, sample_weight)))
         return logs if return_dict else self._as_list(logs)
 

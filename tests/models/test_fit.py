@@ -113,6 +113,9 @@ def test_validation_data_frequency_and_batch_size(rng):
     watch = LambdaCallback(on_test_batch_end=lambda batch, logs: seen.append(batch))
     model.fit(x, y, validation_steps=2, callbacks=[watch], **options)
     assert seen == [0, 1] * 5
+    model.optimizer.learning_rate = 0.0
+    losses = model.fit(x, y, validation_steps=2, **options).history["val_loss"]
+    assert losses == [losses[0]] * 5  # of the first rows, every time
 
 
 def test_sample_and_class_weights_weigh_the_loss(rng):
@@ -321,7 +324,8 @@ def test_metrics_kept_in_attributes_are_reset_for_every_epoch(rng):
 
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation")
-def test_training_follows_keras(rng, monkeypatch):
+@pytest.mark.parametrize("average", [{}, {"use_ema": True, "ema_momentum": 0.5}], ids=["", "ema"])
+def test_training_follows_keras(rng, monkeypatch, average):
     monkeypatch.setenv("KERAS_BACKEND", "torch")
     keras = pytest.importorskip("keras")
     x = rng.integers(0, 7, (20, 5))
@@ -332,7 +336,7 @@ def test_training_follows_keras(rng, monkeypatch):
         model = sequential(
             [
                 module.Embedding(7, 4, mask_zero=True),
-                module.GRU(5, return_sequences=True),
+                module.GRU(5, return_sequences=True, activity_regularizer="l2"),
                 module.LSTM(4, kernel_regularizer="l2"),
                 module.Dense(1, activation="sigmoid"),
             ]
@@ -346,12 +350,13 @@ def test_training_follows_keras(rng, monkeypatch):
     for model, module in ((ours, optimizers), (theirs, keras.optimizers)):
         model.set_weights(start)
         model.compile(
-            module.Adam(0.02), "binary_crossentropy", metrics=["accuracy"], weighted_metrics=["mae"]
-        )
+            module.Adam(0.02, **average), "binary_crossentropy", metrics=["accuracy"],
+            weighted_metrics=["mae"],
+        )  # fmt: skip
         histories.append(
             model.fit(
                 x, y, sample_weight=weights, batch_size=6, epochs=3, shuffle=False, verbose=0,
-                validation_data=(x[:7], y[:7]),
+                validation_data=(x[:7], y[:7]), validation_batch_size=2, validation_steps=2,
             ).history
         )  # fmt: skip
     one, other = histories
@@ -377,12 +382,12 @@ def test_losses_of_layers_count(rng):
     assert_close(np.float32(total), expected, FLOAT32_OUTPUT)
 
 
-def test_steps_on_single_batches_go_on_with_the_metrics(rng):
+def test_steps_on_single_batches_return_their_own_metrics(rng):
     x, y = points(rng)
     model = regressor(metrics=["mae"])
-    names = model.train_on_batch(x, y, return_dict=True)
-    assert list(names) == ["loss", "mae"]
-    model.reset_metrics()
+    for _ in range(2):
+        before = model.evaluate(x, y, batch_size=20, verbose=0)
+        assert list(model.train_on_batch(x, y, return_dict=True).values()) == before
     assert model.test_on_batch(x, y) == model.evaluate(x, y, batch_size=20, verbose=0)
     np.testing.assert_array_equal(model.predict_on_batch(x), model.predict(x, verbose=0))
 
