@@ -18,8 +18,10 @@ from fastrnn import (
     preprocessing,
     random,
     regularizers,
+    utils,
 )
 from fastrnn.kernels.cpu.threads import get_num_threads, set_num_threads
+from fastrnn.layers import Input, Layer
 from fastrnn.models import Model, Sequential
 from fastrnn.tape import GradientTape, Tensor, Variable
 
@@ -27,6 +29,8 @@ __version__ = "0.1.0"
 
 __all__ = [
     "GradientTape",
+    "Input",
+    "Layer",
     "Model",
     "Sequential",
     "Tensor",
@@ -50,4 +54,5 @@ __all__ = [
     "random",
     "regularizers",
     "set_num_threads",
+    "utils",
 ]

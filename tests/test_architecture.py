@@ -24,7 +24,7 @@ LAYERS = [
     ("tape", "ops"),
     ("activations", "initializers", "regularizers", "constraints", "optimizers", "preprocessing"),
     ("layers", "losses", "metrics"),
-    ("callbacks", "models", "datasets", "data"),
+    ("callbacks", "models", "datasets", "data", "utils"),
     ("recipes",),
     ("torch", "sklearn", "keras", "onnx", "distributed"),
     ("cli",),

@@ -1,5 +1,5 @@
 """From raw data to the arrays that models take."""
 
-from fastrnn.preprocessing import sequence, text
+from fastrnn.preprocessing import categories, sequence, text
 
-__all__ = ["sequence", "text"]
+__all__ = ["categories", "sequence", "text"]

@@ -1,0 +1,17 @@
+"""Names that programs for Keras import from `keras.utils`."""
+
+from fastrnn.data.py_dataset import PyDataset
+from fastrnn.data.py_dataset import PyDataset as Sequence
+from fastrnn.data.windows import timeseries_dataset_from_array
+from fastrnn.preprocessing.categories import to_categorical
+from fastrnn.preprocessing.sequence import pad_sequences
+from fastrnn.random import set_seed as set_random_seed
+
+__all__ = [
+    "PyDataset",
+    "Sequence",
+    "pad_sequences",
+    "set_random_seed",
+    "timeseries_dataset_from_array",
+    "to_categorical",
+]
