@@ -28,6 +28,8 @@ from fastrnn.tape import Tensor
 
 Activation = Callable[..., Tensor]
 
+swish, hard_swish = silu, hard_silu
+
 
 def linear(x: Any) -> Any:
     """Return x as it is."""
@@ -56,14 +58,87 @@ def mish(x: Any) -> Tensor:
     return ops.multiply(x, ops.tanh(ops.softplus(x)))
 
 
+def celu(x: Any, alpha: float = 1.0) -> Tensor:
+    """Return x above 0, and alpha * (exp(x / alpha) - 1) below.
+
+    Source: J. T. Barron, Continuously differentiable exponential linear units, 2017.
+    """
+    below = ops.minimum(x, 0.0)
+    return ops.add(ops.maximum(x, 0.0), ops.multiply(ops.expm1(ops.divide(below, alpha)), alpha))
+
+
+def glu(x: Any, axis: int = -1) -> Tensor:
+    """Return the first half of x (..., 2 N) along an axis times the sigmoid of the second.
+
+    Source: Y. Dauphin et al., Language modeling with gated convolutional networks, 2017.
+
+    Raises
+    ------
+    ValueError
+        If the axis has an odd length.
+    """
+    length = ops.shape(x)[axis]
+    if length % 2:
+        raise ValueError(f"x: expected an even length in axis {axis}, got {length}")
+    first, second = ops.split(x, 2, axis=axis)
+    return ops.multiply(first, ops.sigmoid(second))
+
+
+def hard_tanh(x: Any) -> Tensor:
+    """Return x, at least -1 and at most 1."""
+    return ops.clip(x, -1.0, 1.0)
+
+
+def hard_shrink(x: Any, threshold: float = 0.5) -> Tensor:
+    """Return x where it is farther from 0 than `threshold`, 0 elsewhere."""
+    return ops.where(ops.abs(x).numpy() > threshold, x, 0.0)
+
+
+def soft_shrink(x: Any, threshold: float = 0.5) -> Tensor:
+    """Return x moved towards 0 by `threshold`, or 0 where it is nearer."""
+    return ops.add(
+        ops.maximum(ops.subtract(x, threshold), 0.0), ops.minimum(ops.add(x, threshold), 0.0)
+    )
+
+
+def tanh_shrink(x: Any) -> Tensor:
+    """Return x - tanh(x)."""
+    return ops.subtract(x, ops.tanh(x))
+
+
+def squareplus(x: Any, b: float = 4.0) -> Tensor:
+    """Return (x + sqrt(x * x + b)) / 2.
+
+    Source: J. T. Barron, Squareplus: a softplus-like algebraic rectifier, 2021.
+    """
+    return ops.multiply(ops.add(x, ops.sqrt(ops.add(ops.square(x), b))), 0.5)
+
+
+def sparse_plus(x: Any) -> Tensor:
+    """Return 0 below -1, x above 1, and (x + 1)^2 / 4 between."""
+    return ops.add(
+        ops.multiply(ops.square(ops.add(hard_tanh(x), 1.0)), 0.25),
+        ops.maximum(ops.subtract(x, 1.0), 0.0),
+    )
+
+
+def sparse_sigmoid(x: Any) -> Tensor:
+    """Return 0 below -1, 1 above 1, and (x + 1) / 2 between."""
+    return ops.multiply(ops.add(hard_tanh(x), 1.0), 0.5)
+
+
 #: Every activation by the name users give.
 ACTIVATIONS: dict[str, Activation] = {
+    "celu": celu,
     "elu": elu,
     "exponential": exponential,
     "gelu": gelu,
+    "glu": glu,
+    "hard_shrink": hard_shrink,
     "hard_sigmoid": hard_sigmoid,
     "hard_silu": hard_silu,
     "hard_swish": hard_silu,
+    "hard_tanh": hard_tanh,
     "leaky_relu": leaky_relu,
     "linear": linear,
     "log_sigmoid": log_sigmoid,
@@ -74,11 +149,16 @@ ACTIVATIONS: dict[str, Activation] = {
     "selu": selu,
     "sigmoid": sigmoid,
     "silu": silu,
+    "soft_shrink": soft_shrink,
     "softmax": softmax,
     "softplus": softplus,
     "softsign": softsign,
+    "sparse_plus": sparse_plus,
+    "sparse_sigmoid": sparse_sigmoid,
+    "squareplus": squareplus,
     "swish": silu,
     "tanh": tanh,
+    "tanh_shrink": tanh_shrink,
 }
 
 # The same functions in kernels, with Keras' constants.

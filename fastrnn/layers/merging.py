@@ -26,10 +26,13 @@ class Merge(Layer):
     supports_masking = True
     #: What makes one of two.
     combine: Callable[[Any, Any], Tensor]
+    #: Number of axes of each input.
+    ndims: list[int]
 
     def build(self, input_shape: Any) -> None:
         """Check that there are inputs that fit."""
         _check_several(self.name, input_shape)
+        self.ndims = [len(shape) for shape in input_shape]
         self.compute_output_shape(input_shape)
 
     def call(self, inputs: Any, mask: Any = None) -> Tensor:

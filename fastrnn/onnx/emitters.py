@@ -173,15 +173,53 @@ def _merged(op: str) -> Emit:
     """Return the emitter of a layer that folds its inputs by a binary operator."""
 
     def emit(file: File, layer: Any, inputs: list[Value]) -> list[Value]:
-        y, *others = [cast(file, x, layer.dtype) for x in inputs]
-        for other in others:
-            y = y._replace(name=file.node(op, [y.name, other.name])[0])
+        ndim = max(layer.ndims)
+        arrays, masks = [], []
+        for x, n in zip(inputs, layer.ndims, strict=True):
+            x = cast(file, x, layer.dtype)
+            arrays.append(_unsqueezed(file, x.name, range(1, 1 + ndim - n)))
+            is_heeded = x.mask is not None and n == ndim and op in ("Mul", "Max", "Min")
+            masks.append(_unsqueezed(file, x.mask, range(2, ndim)) if is_heeded else None)
+        fold = _product if op == "Mul" else _folded
+        y = fold(file, op, layer.dtype, arrays, masks)
         if isinstance(layer, layers.Average):
-            share = file.constant(y.dtype.type(1 / len(inputs)), "share")
-            y = y._replace(name=file.node("Mul", [y.name, share])[0])
-        return [y._replace(mask=_any_mask(file, inputs))]
+            share = file.constant(layer.dtype.type(1 / len(inputs)), "share")
+            (y,) = file.node("Mul", [y, share])
+        return [Value(y, layer.dtype, _any_mask(file, inputs))]
 
     return emit
+
+
+def _folded(file: File, op: str, dtype: Any, arrays: list[str], masks: list[Any]) -> str:
+    """Add what `layers.merging` does with masks of a largest or smallest; there may be none."""
+    y, there = arrays[0], masks[0]
+    for x, mask in zip(arrays[1:], masks[1:], strict=True):
+        if mask is not None:
+            (x,) = file.node("Where", [mask, x, y])
+        if there is not None:
+            (y,) = file.node("Where", [there, y, x])
+        there = file.node("Or", [there, mask])[0] if there and mask else None
+        (y,) = file.node(op, [y, x])
+    return y
+
+
+def _product(file: File, op: str, dtype: Any, arrays: list[str], masks: list[Any]) -> str:
+    """Add a product in which masked steps count as 1, and are 0 where all are masked."""
+    one, zero = (file.constant(dtype.type(n), name) for n, name in ((1, "one"), (0, "zero")))
+    factors = [
+        x if mask is None else file.node("Where", [mask, x, one])[0]
+        for x, mask in zip(arrays, masks, strict=True)
+    ]
+    y, there = factors[0], masks[0]
+    for x, mask in zip(factors[1:], masks[1:], strict=True):
+        (y,) = file.node(op, [y, x])
+        there = file.node("Or", [there, mask])[0] if there and mask else None
+    return y if there is None else file.node("Where", [there, y, zero])[0]
+
+
+def _unsqueezed(file: File, x: str, axes: range) -> str:
+    """Add axes of length 1."""
+    return file.node("Unsqueeze", [x, file.constant(np.array(axes), "axes")])[0] if axes else x
 
 
 def _any_mask(file: File, inputs: list[Value]) -> str | None:

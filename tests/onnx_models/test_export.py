@@ -125,6 +125,23 @@ def test_merging_layers(tmp_path, merge):
     same_everywhere(model, tmp_path / "a.onnx", FLOATS, FLOATS[::-1] ** 2)
 
 
+@pytest.mark.parametrize("masked", [(0,), (1,), (0, 1), (0, 2), (0, 1, 2)])
+@pytest.mark.parametrize("merge", [layers.Add, layers.Multiply, layers.Maximum, layers.Minimum])
+def test_merging_layers_heed_masks(tmp_path, merge, masked):
+    inputs = [layers.Input((4, 6)) for _ in range(3)]
+    masks = [layers.Masking() if i in masked else layers.Activation("linear") for i in range(3)]
+    merged = merge()([mask(x) for mask, x in zip(masks, inputs, strict=True)])
+    model = Model(inputs, layers.SimpleRNN(3)(merged))
+    given = [np.roll(PADDED, i, axis=0) + 0.1 * (PADDED != 0) for i in range(3)]
+    same_everywhere(model, tmp_path / "a.onnx", *given)
+
+
+def test_merging_layers_of_vectors_and_sequences(tmp_path):
+    x, y = layers.Input((4, 6)), layers.Input((6,))
+    model = Model([x, y], layers.Maximum()([layers.Add()([x, y]), y]))
+    same_everywhere(model, tmp_path / "a.onnx", FLOATS, FLOATS[:, 0])
+
+
 def test_what_cannot_be_written_is_listed(tmp_path):
     class Own(layers.Layer):
         def call(self, inputs):
