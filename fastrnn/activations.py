@@ -91,7 +91,8 @@ def hard_tanh(x: Any) -> Tensor:
 
 def hard_shrink(x: Any, threshold: float = 0.5) -> Tensor:
     """Return x where it is farther from 0 than `threshold`, 0 elsewhere."""
-    return ops.where(ops.abs(x).numpy() > threshold, x, 0.0)
+    result: Tensor = ops.where(ops.abs(x).numpy() > threshold, x, 0.0)
+    return result
 
 
 def soft_shrink(x: Any, threshold: float = 0.5) -> Tensor:

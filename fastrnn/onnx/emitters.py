@@ -178,8 +178,8 @@ def _merged(op: str) -> Emit:
         for x, n in zip(inputs, layer.ndims, strict=True):
             x = cast(file, x, layer.dtype)
             arrays.append(_unsqueezed(file, x.name, range(1, 1 + ndim - n)))
-            is_heeded = x.mask is not None and n == ndim and op in ("Mul", "Max", "Min")
-            masks.append(_unsqueezed(file, x.mask, range(2, ndim)) if is_heeded else None)
+            mask = x.mask if n == ndim and op in ("Mul", "Max", "Min") else None
+            masks.append(mask and _unsqueezed(file, mask, range(2, ndim)))
         fold = _product if op == "Mul" else _folded
         y = fold(file, op, layer.dtype, arrays, masks)
         if isinstance(layer, layers.Average):
