@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from fastrnn.callbacks import Callback
+from fastrnn.callbacks.monitor import Monitor
 from fastrnn.cli.progress import PLAIN_SECONDS, STOPPING, clock
 
 Logs = dict[str, Any] | None
@@ -33,11 +34,21 @@ class RecipeDisplay(Callback):
         The most epochs.
     minutes
         The most time, if there is such a limit.
+    monitor, mode
+        Which figure tells the best epoch, and whether less ("min") or more of it is better.
     """
 
     kept = ("seconds", "_best")
 
-    def __init__(self, console: Console, *, epochs: int, minutes: float | None) -> None:
+    def __init__(
+        self,
+        console: Console,
+        *,
+        epochs: int,
+        minutes: float | None,
+        monitor: str = "val_loss",
+        mode: str = "min",
+    ) -> None:
         super().__init__()
         self._console = console
         self._epochs = epochs
@@ -49,7 +60,7 @@ class RecipeDisplay(Callback):
         self._printed = time.monotonic()
         self._line = _COMPILING
         self._fraction = 0.0
-        self._best: float | None = None
+        self._best = Monitor(monitor, mode)
         self._is_stopping = False
         self._live: Live | None = None
         if console.file.isatty() and not console.is_dumb_terminal:
@@ -93,10 +104,10 @@ class RecipeDisplay(Callback):
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         """Print the line of the epoch."""
-        value = (logs or {}).get("val_loss")
-        is_best = value is not None and (self._best is None or value < self._best)
-        if is_best:
-            self._best = value
+        value = (logs or {}).get(self._best.name)
+        is_best = value is not None and self._best.is_better(value)
+        if value is not None and is_best:
+            self._best.best = value
         self._tick()
         best = "  best" if is_best else ""
         self._print(f"epoch {epoch + 1:<4}{_figures(logs)}  {clock(self.seconds)}{best}")
@@ -129,11 +140,6 @@ class RecipeDisplay(Callback):
         bar.add_row(ProgressBar(total=1.0, completed=min(1.0, self._fraction)))
         line = STOPPING if self._is_stopping else self._line
         return Group(bar, Text(line, no_wrap=True, overflow="ellipsis"))
-
-
-def open_display(console: Console, *, epochs: int, minutes: float | None) -> RecipeDisplay:
-    """Return a display of a run of at most so many epochs and minutes."""
-    return RecipeDisplay(console, epochs=epochs, minutes=minutes)
 
 
 def _figures(logs: Logs) -> str:

@@ -21,7 +21,7 @@ from fastrnn.cli.error import CommandError, describe
 from fastrnn.cli.info import versions
 from fastrnn.cli.options import SEED, Limits, flag
 from fastrnn.cli.picture import draw
-from fastrnn.cli.recipe_progress import open_display
+from fastrnn.cli.recipe_progress import RecipeDisplay
 from fastrnn.cli.recipes import EPOCHS, MINUTES, RESUMABLE, TASKS, Option
 from fastrnn.cli.signals import signals
 from fastrnn.models.checkpoint import CheckpointError, replace
@@ -189,8 +189,9 @@ def _train(folder: RunFolder, plan: _Plan, recipe: Recipe, *, resumed: bool) -> 
         rows = [*recipe.facts(), *going_on, ("run", str(folder.path))]
         report.print_headline(console, rows)
         _write_json(folder.path / "preprocessing.json", recipe.preprocessing())
-        best = ModelCheckpoint(folder.path / MODEL, recipe.monitor, save_best_only=True, mode="min")
-        display = open_display(console, epochs=epochs, minutes=plan.minutes)
+        which: dict[str, Any] = {"monitor": recipe.monitor, "mode": recipe.mode}
+        best = ModelCheckpoint(folder.path / MODEL, save_best_only=True, **which)
+        display = RecipeDisplay(console, epochs=epochs, minutes=plan.minutes, **which)
         received: list[int] = []
         try:
             with signals(run.stop, display.stopping) as received, display:

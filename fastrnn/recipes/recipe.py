@@ -152,8 +152,8 @@ class Recipe(ABC):
 
     epochs = 20
     patience = 5
-    #: The validation figure that decides which epoch was the best; less is better.
-    monitor = "val_loss"
+    #: The validation figure that decides which epoch was the best: by "min" or by "max".
+    monitor, mode = "val_loss", "min"
     #: What `loss` is called on the picture.
     loss_label = "loss"
 
@@ -219,7 +219,7 @@ class Recipe(ABC):
             listeners.append(Deadline(minutes))
         listeners.append(
             EarlyStopping(
-                self.monitor, patience=self.patience, mode="min", restore_best_weights=True
+                self.monitor, patience=self.patience, mode=self.mode, restore_best_weights=True
             )
         )
         history = History()

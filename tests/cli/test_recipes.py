@@ -119,7 +119,7 @@ def test_a_terminal_sees_a_bar_and_the_lines_of_epochs():
 
     from rich.console import Console
 
-    from fastrnn.cli.recipe_progress import open_display
+    from fastrnn.cli.recipe_progress import RecipeDisplay
 
     class Terminal(StringIO):
         def isatty(self):
@@ -127,7 +127,7 @@ def test_a_terminal_sees_a_bar_and_the_lines_of_epochs():
 
     file = Terminal()
     console = Console(file=file, force_terminal=True, width=80, _environ={"TERM": "xterm"})
-    with open_display(console, epochs=2, minutes=None) as display:
+    with RecipeDisplay(console, epochs=2, minutes=None) as display:
         display.set_params({"steps": 4})
         display.on_epoch_begin(1)
         display.on_train_batch_end(1, {"loss": 0.5})
