@@ -10,9 +10,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastrnn import _validate
 from fastrnn.cells.protocol import projects
+from fastrnn.functional.bound import Bound, BoundRuns
 from fastrnn.functional.normalised import run_of
 from fastrnn.functional.options import Embedded, Options
-from fastrnn.functional.replay import Replays
 from fastrnn.functional.steps import even_steps, splits
 from fastrnn.functional.weights import Weights
 from fastrnn.kernels.cpu import buffers, plan, scan
@@ -79,13 +79,13 @@ class Frozen:
         )
         for pack in (weights.input, weights.bias, weights.recurrent, weights.inner):
             pack()
-        self._replays = Replays()
+        self._bound = BoundRuns(weights)
 
     def __getstate__(self) -> Any:
         return self._weights
 
     def __setstate__(self, state: Any) -> None:
-        self._weights, self._replays = state, Replays()
+        self._weights, self._bound = state, BoundRuns(state)
 
     def __call__(
         self,
@@ -105,17 +105,32 @@ class Frozen:
         state : tuple of (B, H) arrays
             The states after each sequence's last step.
         """
-        kind = None
         if lengths is None and resets is None:
-            kind, replay = self._replays.find_frozen(x, reverse)
-            if replay is not None:
-                return replay.forward(x, (), state)
+            bound = self.bound_run(x, state, reverse)
+            if bound is not None:
+                y = bound.y.copy()
+                final = tuple([states.copy() for states in bound.final])
+                bound.put_back()
+                return y, final
         run = run_of(self._weights, False)
         run.read_input(x, lengths, resets, reverse)
         run.read_state(state)
         run.read_options(Options())
-        y, final, _ = self._replays.forward(kind, run, x)
+        y, final = run.forward()
+        if lengths is None and resets is None:
+            self._bound.remember(x, state, reverse)
         return y, final
+
+    def bound_run(self, x: Any, state: Any, reverse: bool) -> Bound | None:
+        """Return what has run these sequences on memory of its own; parameters are those of `rnn`.
+
+        Its results are to be copied, and then it is to be put back.  None for sequences that are
+        not small, or whose shape has not come before.
+        """
+        bound = self._bound.take(x, state, reverse)
+        if bound is not None:
+            bound.run(x, state)
+        return bound
 
     def stream(self, B: int = 1) -> Stream:
         """Return `B` independent streams, from zero states."""

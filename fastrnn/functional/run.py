@@ -117,6 +117,11 @@ class Run:
     def read_state(self, state: Any) -> None:
         """Check the initial states."""
         self.state = self.checked_states("state", state, (self.sequences,))
+        # One step from zeros need not read R: h @ R is zeros, where R is finite.
+        is_from_zeros = all(part is None for part in self.state)
+        self.is_fresh = (
+            self.T == 1 and is_from_zeros and not self.training and self.weights.vanishes_at_zero
+        )
 
     def read_options(self, options: Options) -> None:
         """Check masks, zoneout and truncation."""
@@ -228,6 +233,7 @@ class Run:
         H, panels = weights.H, tile.all
         is_looked_up = self.ids is not None
         is_hoisted = not is_looked_up and self.plan.is_hoisted
+        R = None if self.is_fresh else weights.recurrent()
         inner = weights.inner()
         looked_up = x = W = bias = None
         gates_rows = N if training or is_hoisted else B
@@ -247,7 +253,7 @@ class Run:
         arguments = self._common() | {
             "I": weights.I, "x": x and x.array, "x_step": x and x.step, "x_row": x.row if x else 0,
             "ids": self.ids, "table": looked_up, "table_rows": len(self.E) if is_looked_up else 0,
-            "W": W, "R": weights.recurrent(), "inner": inner, "bias": bias,
+            "W": W, "R": R, "inner": inner, "bias": bias,
             "gates_rows": gates_rows, "operand": self.operand, "masked": self.masked,
             "saving": int(training),
         }  # fmt: skip
@@ -278,7 +284,7 @@ class Run:
         return plan.plan(
             plan.Loop(
                 self.steps.T, self.steps.B, self.steps.N, weights.I, weights.H,
-                len(self.cell.GATES), tile.all.number, self.dtype.itemsize,
+                len(self.cell.GATES), tile.all.number, self.dtype.itemsize, self.is_fresh,
             )
         )  # fmt: skip
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastrnn import _validate
@@ -78,6 +79,8 @@ class Weights:
         self.tile = gate_tile(kind, H, self.dtype)
         self.feature_panels = feature_panels(self.features, self.dtype)
         self.is_frozen = is_frozen
+        # Known of weights that do not change only: to look at R costs what it saves.
+        self.vanishes_at_zero = is_frozen and self._vanishes_at_zero()
         self._packed: dict[str, Array] = {}
 
     def _checked(
@@ -101,6 +104,10 @@ class Weights:
             if name not in given:
                 raise ValueError(f'extra["{name}"]: expected {shapes[name]} floats, got nothing')
         return {name: self.same(f'extra["{name}"]', given[name], shapes[name]) for name in names}
+
+    def _vanishes_at_zero(self) -> bool:
+        """Return whether h @ R, which is not normalised, is 0 for h = 0."""
+        return self.R is not None and not self.is_normalised and bool(np.isfinite(self.R).all())
 
     def same(self, name: str, value: Any, shape: tuple[int | str, ...]) -> Array:
         """Return `value` as an array of this shape and the weights' dtype."""

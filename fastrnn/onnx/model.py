@@ -95,6 +95,16 @@ class _Feed(NamedTuple):
     rank: int
 
 
+class _Lone(NamedTuple):
+    """A recurrent layer that is a whole model: what x is called, and what to call with it."""
+
+    name: str
+    dtype: np.dtype[Any]
+    run: Callable[..., Any]
+    constants: list[Any]
+    label: str
+
+
 class Model:
     """An ONNX model; see `load`.
 
@@ -144,6 +154,7 @@ class Model:
         ]
         owned = _owned(prepared)
         self._results = [(places[name], name in owned) for name in graph.outputs]
+        self._lone = self._lone_layer()
 
     def run(self, inputs: Mapping[str, ArrayLike]) -> list[Array]:
         """Compute the model.
@@ -166,12 +177,21 @@ class Model:
         TypeError
             If `inputs` is no mapping.
         """
+        if self._lone is not None and type(inputs) is dict and len(inputs) == 1:
+            name, dtype, run, constants, label = self._lone
+            value: Any = inputs.get(name)
+            if type(value) is np.ndarray and value.ndim == 3 and value.dtype == dtype:
+                try:
+                    results = run(value, *constants)
+                except _FAILURES as error:
+                    raise ValueError(f"{label}: {error}") from error
+                return list(results) if type(results) is tuple else [results]
         values = self._start.copy()
         if len(inputs) != len(self._feeds):
             self._check_names(inputs)
         for name, place, dtype, rank in self._feeds:
             try:
-                value: Any = inputs[name]
+                value = inputs[name]
             except (LookupError, TypeError):
                 self._check_names(inputs)
                 raise
@@ -204,6 +224,19 @@ class Model:
             layers and activations that Keras has; the message names what else is there.
         """
         return to_model(self._nodes, self._inputs, self.output_names)
+
+    def _lone_layer(self) -> _Lone | None:
+        """Return the recurrent layer that the model is, if it is one that takes nothing but x."""
+        if len(self._steps) != 1 or len(self._feeds) != 1 or not self._is_bare:
+            return None
+        (step,), (feed,) = self._steps, self._feeds
+        wanted = tuple(place for place, is_owned in self._results if is_owned)
+        if step.sources.count(feed.place) != 1 or step.sources[0] != feed.place or feed.rank != 3:
+            return None
+        if len(wanted) != len(self._results) or step.targets != wanted:
+            return None
+        constants = [self._start[place] for place in step.sources[1:]]
+        return _Lone(feed.name, feed.dtype, step.run, constants, step.label)
 
     def _compute(self, values: list[Any]) -> None:
         """Run all steps."""

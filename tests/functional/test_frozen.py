@@ -11,6 +11,7 @@ from functional.problems import call, extra_weights, random_problem
 
 import fastrnn
 from fastrnn import functional
+from fastrnn.functional import bound
 
 
 def frozen_problem(rng, cell, sizes, dtype):
@@ -30,6 +31,53 @@ def test_frozen_weights_give_the_bits_of_a_run(rng, cell, dtype, sizes):
             actual, actual_final = frozen(problem.x, given, **options)
             for ours, wanted in zip((actual, *actual_final), (y, *final), strict=True):
                 np.testing.assert_array_equal(ours, wanted)
+
+
+@pytest.mark.parametrize("sizes", [(1, 1, 7, 33), (1, 9, 20, 16)], ids=str)
+def test_one_step_from_zeros_gives_the_bits_of_zeros_that_are_given(rng, cell, dtype, sizes):
+    problem, frozen = frozen_problem(rng, cell, sizes, dtype)
+    zeros = tuple(np.zeros_like(part) for part in problem.state)
+    wanted = frozen(problem.x, zeros)
+    partly = (None, *zeros[1:])
+    for state in (None, partly, None, partly, None):
+        y, final = frozen(problem.x, state)
+        for ours, theirs in zip((y, *final), (wanted[0], *wanted[1]), strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_one_step_from_zeros_shows_what_is_not_finite_in_R(rng, dtype, bad):
+    problem = random_problem(rng, "lstm", 1, 2, 4, 20, dtype)
+    problem.R[3, 5] = bad
+    frozen = functional.freeze("lstm", problem.W, problem.R, problem.b)
+    for _ in range(3):
+        y, _ = frozen(problem.x)
+        assert np.isnan(y[..., 5]).all()
+        assert np.isfinite(y[..., 6]).all()
+
+
+def test_small_runs_have_memory_of_their_own_from_the_second_time_on(rng):
+    _, frozen = frozen_problem(rng, "lstm", (2, 1, 4, 5), np.float32)
+    x = np.ones((2, 1, 4), np.float32)
+    assert frozen.bound_run(x, None, False) is None
+    frozen(x)
+    first, second = (frozen.bound_run(x, None, False) for _ in range(2))
+    assert first is not None
+    assert first is not second
+    first.put_back()
+    assert frozen.bound_run(x, None, False) is first
+    assert frozen.bound_run(x, None, True) is None
+    assert frozen.bound_run(x.astype(np.float64), None, False) is None
+
+
+def test_what_small_runs_keep_has_a_bound(rng):
+    _, frozen = frozen_problem(rng, "lstm", (2, 1, 4, 64), np.float32)
+    for T in range(1, 4000, 3):
+        frozen(np.zeros((T, 1, 4), np.float32))
+        frozen(np.zeros((T, 1, 4), np.float32))
+        kept = [run for unused in frozen._bound._unused.values() for run in unused]
+        assert sum(run._x.shape[0] for run in kept) * 64 <= bound._MOST_IN_ALL
+        assert len(frozen._bound._unused) <= bound._MOST_KINDS
 
 
 def test_frozen_weights_are_copies(rng):

@@ -109,7 +109,7 @@ def _prepared(node: Node, cells: list[Any], turns: tuple[bool, ...]) -> Run:
     return layer
 
 
-def _plain(frozen: Sequence, reverse: bool, node: Node) -> Run:
+def _plain(frozen: Any, reverse: bool, node: Node) -> Run:
     """Return what computes a node of one direction without lengths: little before it starts."""
     outputs, has_c = len(node.outputs), node.op == "LSTM"
 
@@ -122,9 +122,14 @@ def _plain(frozen: Sequence, reverse: bool, node: Node) -> Run:
         state = None
         if h is not None or c is not None:
             state = (_only("initial_h", h), _only("initial_c", c))[: 1 + has_c]
-        y, states = frozen(x, state, reverse=reverse)
-        y = y[:, None]
-        return y if outputs == 1 else (y, *[final[None] for final in states])
+        bound = frozen.bound_run(x, state, reverse)
+        if bound is None:
+            y, states = frozen(x, state, reverse=reverse)
+            return y[:, None] if outputs == 1 else (y[:, None], *[s[None] for s in states])
+        y = bound.y.copy()[:, None]
+        results = y if outputs == 1 else (y, *[s.copy()[None] for s in bound.final])
+        bound.put_back()
+        return results
 
     return run
 
