@@ -89,7 +89,7 @@ class BoundRuns:
 
     def take(self, x: Any, state: Any, reverse: bool) -> Bound | None:
         """Return a run for these arguments, not yet made with them; None if there is to be none."""
-        if type(x) is not np.ndarray or x.dtype != self._weights.dtype:
+        if not self._unused or type(x) is not np.ndarray or x.dtype != self._weights.dtype:
             return None
         unused = self._unused.get((x.shape, state is None, bool(reverse), get_num_threads()))
         if unused is None:
@@ -102,7 +102,8 @@ class BoundRuns:
 
     def remember(self, x: Any, state: Any, reverse: bool) -> None:
         """Let there be runs of this kind, which has been run once, from now on."""
-        if type(x) is np.ndarray and not self._weights.extra:
+        weights = self._weights
+        if type(x) is np.ndarray and not weights.extra and weights.table is None:
             if 0 < self._count(x.shape) <= _MOST_NUMBERS:
                 self._make_room(0)
                 kind = x.shape, state is None, bool(reverse), get_num_threads()

@@ -27,6 +27,7 @@ def freeze(
     b: ArrayLike | None = None,
     *,
     extra: Mapping[str, ArrayLike] | None = None,
+    table: ArrayLike | None = None,
 ) -> Frozen:
     """Pack the weights of a recurrent layer once, for inference.
 
@@ -35,6 +36,9 @@ def freeze(
     cell, W, R, b, extra
         As `rnn` takes them: (I, n * H), (H, n * H) and (n * H,) arrays, and a mapping of them.
         They are copied.
+    table : (vocabulary, I) array, optional
+        An embedding, which is copied too.  The layer then takes integers (T, B), or (B,) in a
+        stream, whose rows of the table are x; what W makes of the table is made here, once.
 
     Returns
     -------
@@ -57,7 +61,7 @@ def freeze(
     >>> all(np.array_equal(stream.step(np.ones((2, 4), np.float32)), y[t]) for t in range(3))
     True
     """
-    return Frozen(cell, W, R, b, extra)
+    return Frozen(cell, W, R, b, extra, table)
 
 
 class Frozen:
@@ -70,6 +74,7 @@ class Frozen:
         R: ArrayLike | None,
         b: ArrayLike | None,
         extra: Mapping[str, ArrayLike] | None,
+        table: ArrayLike | None = None,
     ) -> None:
         copies: list[Any] = [None if a is None else np.array(a) for a in (W, R, b)]
         if isinstance(extra, Mapping):
@@ -79,6 +84,10 @@ class Frozen:
         )
         for pack in (weights.input, weights.bias, weights.recurrent, weights.inner):
             pack()
+        if table is not None:
+            rows = weights.same("table", table, ("vocabulary", weights.I))
+            weights.table = np.array(rows, order="C")
+            weights.looked_up(weights.table)
         self._bound = BoundRuns(weights)
 
     def __getstate__(self) -> Any:
@@ -96,7 +105,7 @@ class Frozen:
         resets: ArrayLike | None = None,
         reverse: bool = False,
     ) -> tuple[Array, tuple[Array, ...]]:
-        """Run sequences; parameters and results are those of `rnn`.
+        """Run sequences; parameters and results are those of `rnn`, but for x with a table.
 
         Returns
         -------
@@ -150,7 +159,10 @@ class Stream:
         self._weights, self._B = weights, B
         tile, H, dtype = weights.tile, weights.H, weights.dtype
         gates, states = len(weights.cell.GATES), len(weights.cell.STATES)
+        table, ids = weights.table, None
         self._x = buffers.zeros((B, weights.I), dtype)
+        if table is not None:
+            self._x = ids = buffers.zeros((B,), np.int32)
         # The rows before the step and those after it.
         self._h = buffers.zeros((2 * B, weights.features), dtype)
         self._before, self._after = self._h[:B], self._h[B:]
@@ -180,6 +192,9 @@ class Stream:
             "mask": None, "mask_step": None, "mask_row": 0, "masked": None,
             "zone": None, "raw": None, "saving": 0,
         }  # fmt: skip
+        if table is not None:
+            given |= dict.fromkeys(("x", "x_step", "W", "bias"))
+            given |= {"ids": ids, "table": weights.looked_up(table), "table_rows": len(table)}
         arguments: Any = None
         if projects(type(weights.cell)):
             arguments = scan.ProjectedScan(**given | weights.projection(), zone_h=None)
@@ -194,7 +209,7 @@ class Stream:
         Parameters
         ----------
         x : (B, I) array
-            Of the weights' dtype.
+            Of the weights' dtype; (B,) integers where the weights have a table.
 
         Returns
         -------
@@ -206,7 +221,10 @@ class Stream:
         ValueError, TypeError
             If x does not fit.
         """
-        array = np.asarray(x)
+        if self._weights.table is not None:
+            array: Array = _validate.ids_array("x", x, self._x.shape, len(self._weights.table))
+        else:
+            array = np.asarray(x)
         if array.shape != self._x.shape or array.dtype != self._x.dtype:
             wanted = f"{self._x.shape} {self._x.dtype}"
             raise ValueError(f"x: expected {wanted}, got {_validate.describe(array)}")
@@ -220,7 +238,7 @@ class Stream:
         self.run(self._x[None])
 
     def run(self, x: ArrayLike) -> Array:
-        """Push a chunk of steps x (T, B, I) at once; return h of each, (T, B, H)."""
+        """Push a chunk of steps at once, x (T, B, I) or (T, B); return h of each, (T, B, H)."""
         run = run_of(self._weights, False)
         run.read_input(x, None, None, False)
         run.read_state(self.state)

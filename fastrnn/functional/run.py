@@ -80,7 +80,10 @@ class Run:
         self.reverse = reverse
         self.ids: NDArray[np.int32] | None = None
         self.embedding_backward: Callable[..., Any] | None = None
-        if isinstance(x, Embedded):
+        if weights.table is not None:
+            self.E = weights.table
+            self.ids = _validate.ids_array("x", x, ("T", "B"), len(self.E))
+        elif isinstance(x, Embedded):
             E = weights.same("x.table", x.table, ("vocabulary", weights.I))
             ids = _validate.ids_array("x.ids", x.ids, ("T", "B"), E.shape[0])
             if E.shape[0] <= ids.size:
@@ -239,12 +242,10 @@ class Run:
         gates_rows = N if training or is_hoisted else B
         if training or is_hoisted or inner is not None:
             self.gates = buffers.empty((panels.number, gates_rows, panels.width), self.dtype)
-        if is_looked_up or is_hoisted:
-            products = self.gates
-            if is_looked_up:
-                shape = (panels.number, len(self.E), panels.width)
-                products = looked_up = buffers.empty(shape, self.dtype)
-            project(self.x_rows, weights.input(), weights.bias(), panels, tile.input, products)
+        if is_looked_up:
+            looked_up = weights.looked_up(self.E)
+        elif is_hoisted:
+            project(self.x_rows, weights.input(), weights.bias(), panels, tile.input, self.gates)
         else:
             x, W, bias = self.x, weights.input(), weights.bias()
         kept_rows = (N if training else B, H)

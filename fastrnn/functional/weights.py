@@ -19,7 +19,8 @@ from fastrnn.functional.panels import (
     packed,
     packed_transposed,
 )
-from fastrnn.functional.products import packed_bias
+from fastrnn.functional.products import packed_bias, project
+from fastrnn.functional.steps import all_rows
 from fastrnn.kernels.cpu import buffers
 
 Array = NDArray[Any]
@@ -81,6 +82,8 @@ class Weights:
         self.is_frozen = is_frozen
         # Known of weights that do not change only: to look at R costs what it saves.
         self.vanishes_at_zero = is_frozen and self._vanishes_at_zero()
+        # (vocabulary, I) whose rows are the input, where that does not change either.
+        self.table: Array | None = None
         self._packed: dict[str, Array] = {}
 
     def _checked(
@@ -121,6 +124,18 @@ class Weights:
     def bias(self) -> Array:
         """Return b in panels, or zeros."""
         return self._kept("b", lambda: packed_bias(self.b, self.tile.all, self.dtype))
+
+    def looked_up(self, E: Array) -> Array:
+        """Return E @ W + b of a table E (vocabulary, I), in panels (P, vocabulary, width)."""
+
+        def make() -> Array:
+            panels = self.tile.all
+            products = buffers.empty((panels.number, len(E), panels.width), self.dtype)
+            rows = all_rows(E, len(E), self.I)
+            project(rows, self.input(), self.bias(), panels, self.tile.input, products)
+            return products
+
+        return self._kept("table", make) if E is self.table else make()
 
     def recurrent(self) -> Array | None:
         """Return the part of R that takes h, in panels."""

@@ -80,6 +80,53 @@ def test_what_small_runs_keep_has_a_bound(rng):
         assert len(frozen._bound._unused) <= bound._MOST_KINDS
 
 
+@pytest.mark.parametrize("V", [3, 90])
+def test_a_frozen_table_gives_the_bits_of_a_run_on_its_rows(rng, cell, dtype, V):
+    T, B, I, H = 5, 3, 7, 33
+    problem = random_problem(rng, cell, T, B, I, H, dtype)
+    extra = extra_weights(cell, problem)
+    table, ids = rng.standard_normal((V, I)).astype(dtype), rng.integers(0, V, (T, B))
+    W, R, b, state = problem.W, problem.R, problem.b, problem.state
+    given = table.copy()
+    frozen = functional.freeze(cell, W, R, b, extra=extra, table=given)
+    given[...] = np.nan
+    for options in ({}, {"reverse": True}, {"lengths": np.array([5, 0, 2])}):
+        y, final = frozen(ids, state, **options)
+        # With more rows of the table than steps, x is looked up first, and x @ W a longer sum.
+        x = functional.Embedded(ids, table) if ids.size >= V else table[ids]
+        wanted = functional.rnn(cell, x, W, R, b, state, extra=extra, training=False, **options)
+        tolerance = 0 if ids.size >= V else 20 * np.finfo(dtype).eps
+        for ours, theirs in zip((y, *final), (wanted[0], *wanted[1]), strict=True):
+            np.testing.assert_allclose(ours, theirs, rtol=tolerance, atol=tolerance)
+    stream = frozen.stream(B)
+    stream.state = state
+    steps = [stream.step(ids[t]).copy() for t in range(2)]
+    y, _ = frozen(ids, state)
+    np.testing.assert_array_equal(np.stack([*steps, *stream.run(ids[2:])]), y)
+
+
+def test_a_frozen_table_takes_integers_of_its_range(rng):
+    problem = random_problem(rng, "lstm", 2, 2, 4, 5, np.float32)
+    weights = problem.W, problem.R, problem.b
+    with pytest.raises(ValueError, match=r"table: expected \(vocabulary, 4\)"):
+        functional.freeze("lstm", *weights, table=np.ones((9, 5), np.float32))
+    frozen = functional.freeze("lstm", *weights, table=np.ones((9, 4), np.float32))
+    stream = frozen.stream(2)
+    frozen(np.zeros((2, 2), int))
+    for bad, message in (
+        (np.full((2, 2), 9), "indices in 0..8, got 9"),
+        (np.full((2, 2), -1), "got -1"),
+        (problem.x, "integers"),
+        (np.ones((2, 2)), "integers"),
+        (np.zeros(2, int), "T, B"),
+    ):
+        with pytest.raises(ValueError, match=f"x: expected .*{message}"):
+            frozen(bad)
+    for bad in (np.array([0, 9]), np.zeros(3, int), np.zeros((2, 4), np.float32)):
+        with pytest.raises(ValueError, match="x: expected"):
+            stream.step(bad)
+
+
 def test_frozen_weights_are_copies(rng):
     problem, frozen = frozen_problem(rng, "lstm", (3, 2, 4, 5), np.float32)
     before = frozen(problem.x)[0].copy()
