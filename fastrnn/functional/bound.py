@@ -59,24 +59,46 @@ class Bound:
         histories = zip((run.h, *run.extra), weights.widths, strict=True)
         self.final = tuple(rows[-B:, :width] for rows, width in histories)
         # Where the first states are; all but h are overwritten by the later ones.
-        self._first = run.extra[:, :B]
+        self._extra = run.extra[:, :B]
+        firsts = zip((run.h[:B], *self._extra), weights.widths, strict=True)
+        self._first = [rows[:, :width] for rows, width in firsts]
+        self._has_padding = self._extra.shape[2] > weights.H
 
     def run(self, x: Array, state: Any) -> None:
         """Run on x (T, B, I); write `y` and `final`.
 
         state    (B, width) each, or None for zeros, where the run was made for zeros
         """
+        if self._extra.size and (state is None or self._has_padding):
+            self._extra.fill(0)
         if state is not None:
-            run = self._run
-            run.put_initial(run.checked_states("state", state, (run.sequences,)))
-        elif self._first.size:
-            self._first.fill(0)
+            self._put(state)
         self._x[...] = x
         self._calls.run()
+
+    def _put(self, state: Any) -> None:
+        """Write the first states."""
+        if type(state) is tuple and len(state) == len(self._first):
+            for part, first in zip(state, self._first, strict=True):
+                if part is None:
+                    first.fill(0)
+                elif _is_like(part, first):
+                    first[...] = part
+                else:
+                    break
+            else:
+                return
+        run = self._run
+        run.put_initial(run.checked_states("state", state, (run.sequences,)))
 
     def put_back(self) -> None:
         """Let others use it."""
         self._unused.append(self)
+
+
+def _is_like(array: Any, other: Array) -> bool:
+    """Return whether `array` is one of the shape and dtype of `other`."""
+    return type(array) is np.ndarray and array.shape == other.shape and array.dtype == other.dtype
 
 
 class BoundRuns:

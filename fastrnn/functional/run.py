@@ -121,10 +121,8 @@ class Run:
         """Check the initial states."""
         self.state = self.checked_states("state", state, (self.sequences,))
         # One step from zeros need not read R: h @ R is zeros, where R is finite.
-        is_from_zeros = all(part is None for part in self.state)
-        self.is_fresh = (
-            self.T == 1 and is_from_zeros and not self.training and self.weights.vanishes_at_zero
-        )
+        is_alone = self.T == 1 and not self.training
+        self.is_fresh = state is None and is_alone and self.weights.vanishes_at_zero
 
     def read_options(self, options: Options) -> None:
         """Check masks, zoneout and truncation."""

@@ -96,12 +96,11 @@ class _Feed(NamedTuple):
 
 
 class _Lone(NamedTuple):
-    """A recurrent layer that is a whole model: what x is called, and what to call with it."""
+    """A recurrent layer that is a whole model: what to call, and what comes where with each run."""
 
-    name: str
-    dtype: np.dtype[Any]
     run: Callable[..., Any]
-    constants: list[Any]
+    feeds: list[_Feed]
+    arguments: list[Any]
     label: str
 
 
@@ -177,12 +176,17 @@ class Model:
         TypeError
             If `inputs` is no mapping.
         """
-        if self._lone is not None and type(inputs) is dict and len(inputs) == 1:
-            name, dtype, run, constants, label = self._lone
-            value: Any = inputs.get(name)
-            if type(value) is np.ndarray and value.ndim == 3 and value.dtype == dtype:
+        if self._lone is not None and type(inputs) is dict and len(inputs) == len(self._feeds):
+            run, feeds, arguments, label = self._lone
+            arguments = arguments.copy()
+            for name, place, dtype, rank in feeds:
+                value: Any = inputs.get(name)
+                if type(value) is not np.ndarray or value.dtype != dtype or value.ndim != rank:
+                    break
+                arguments[place] = value
+            else:
                 try:
-                    results = run(value, *constants)
+                    results = run(*arguments)
                 except _FAILURES as error:
                     raise ValueError(f"{label}: {error}") from error
                 return list(results) if type(results) is tuple else [results]
@@ -226,17 +230,16 @@ class Model:
         return to_model(self._nodes, self._inputs, self.output_names)
 
     def _lone_layer(self) -> _Lone | None:
-        """Return the recurrent layer that the model is, if it is one that takes nothing but x."""
-        if len(self._steps) != 1 or len(self._feeds) != 1 or not self._is_bare:
+        """Return the recurrent layer that the model is, if it is nothing else."""
+        if len(self._steps) != 1 or not self._is_bare:
             return None
-        (step,), (feed,) = self._steps, self._feeds
-        wanted = tuple(place for place, is_owned in self._results if is_owned)
-        if step.sources.count(feed.place) != 1 or step.sources[0] != feed.place or feed.rank != 3:
+        (step,) = self._steps
+        outputs = tuple(place for place, is_owned in self._results if is_owned)
+        is_whole = step.targets == outputs and len(outputs) == len(self._results)
+        if not is_whole or any(step.sources.count(feed.place) != 1 for feed in self._feeds):
             return None
-        if len(wanted) != len(self._results) or step.targets != wanted:
-            return None
-        constants = [self._start[place] for place in step.sources[1:]]
-        return _Lone(feed.name, feed.dtype, step.run, constants, step.label)
+        feeds = [feed._replace(place=step.sources.index(feed.place)) for feed in self._feeds]
+        return _Lone(step.run, feeds, [self._start[place] for place in step.sources], step.label)
 
     def _compute(self, values: list[Any]) -> None:
         """Run all steps."""

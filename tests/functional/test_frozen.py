@@ -39,10 +39,28 @@ def test_one_step_from_zeros_gives_the_bits_of_zeros_that_are_given(rng, cell, d
     zeros = tuple(np.zeros_like(part) for part in problem.state)
     wanted = frozen(problem.x, zeros)
     partly = (None, *zeros[1:])
-    for state in (None, partly, None, partly, None):
+    nothing = (None,) * len(zeros)
+    for state in (None, partly, nothing, None, partly, nothing, None):
         y, final = frozen(problem.x, state)
         for ours, theirs in zip((y, *final), (wanted[0], *wanted[1]), strict=True):
             np.testing.assert_array_equal(ours, theirs)
+
+
+def test_states_in_any_order_give_the_bits_of_a_run(rng, cell, dtype):
+    problem, frozen = frozen_problem(rng, cell, (1, 2, 7, 33), dtype)
+    h, *others = problem.state
+    states = [None, (None,) * (1 + len(others)), (h, *others), (None, *others), [h, *others]]
+    states.append((h, *[None] * len(others)))
+    for n in (0, 1, 1, 2, 0, 2, 3, 1, 4, 5, 2, 4, 0, 5, 3):
+        y, final = frozen(problem.x, states[n])
+        wanted, wanted_final, _ = call(cell, problem._replace(state=states[n]), training=False)
+        for ours, theirs in zip((y, *final), (wanted, *wanted_final), strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+    for wrong in ((*states[2], h), (h[:1], *others), "h"):
+        with pytest.raises(ValueError, match="state"):
+            frozen(problem.x, wrong)
+    with pytest.raises(TypeError, match="state"):
+        frozen(problem.x, (h.astype(np.float64 if dtype == np.float32 else np.float32), *others))
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
