@@ -1,6 +1,6 @@
 """ONNX models of one recurrent layer, one sequence at a time, against ONNX Runtime.
 
-    python bench/onnx_inference.py [--cell gru] [--hidden 64 512] [--steps 1] [--state] [--rounds 15]
+    python bench/onnx_inference.py [--cell gru] [--hidden 64 512] [--steps 1] [--state] [--rounds N]
 
 With `--state` the layer starts from states that are given, and its last states are outputs too, as
 a stream would use it; else it starts from zeros.

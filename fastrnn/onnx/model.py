@@ -189,7 +189,9 @@ class Model:
                     results = run(*arguments)
                 except _FAILURES as error:
                     raise ValueError(f"{label}: {error}") from error
-                return list(results) if type(results) is tuple else [results]
+                if type(results) is not tuple:
+                    return [results]
+                return list(results[: len(self._results)])
         values = self._start.copy()
         if len(inputs) != len(self._feeds):
             self._check_names(inputs)

@@ -105,6 +105,7 @@ def test_a_model_computes_each_time_what_it_computes_first(rng, case):
     others = [feeds | {"X": feeds["X"] * factor} for factor in (0.5, -1, 2, 0)]
     model = load(content)
     results = [model.run(other) for other in others * 2]
+    assert all(len(ours) == 2 for ours in results)
     for other, ours in zip(others * 2, results, strict=True):
         for y, expected in zip(ours, load(content).run(other), strict=True):
             np.testing.assert_array_equal(y, expected)
