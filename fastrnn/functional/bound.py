@@ -67,7 +67,7 @@ class Bound:
     def run(self, x: Array, state: Any) -> None:
         """Run on x (T, B, I); write `y` and `final`.
 
-        state    (B, width) each, or None for zeros, where the run was made for zeros
+        state    (B, width) each, or None for zeros if the run was made with None
         """
         if self._extra.size and (state is None or self._has_padding):
             self._extra.fill(0)

@@ -60,6 +60,9 @@ def freeze(
     >>> stream = lstm.stream(2)
     >>> all(np.array_equal(stream.step(np.ones((2, 4), np.float32)), y[t]) for t in range(3))
     True
+    >>> letters = freeze("lstm", W, R, table=np.eye(4, dtype=np.float32)).stream(1)
+    >>> letters.step(np.array([2])).shape
+    (1, 5)
     """
     return Frozen(cell, W, R, b, extra, table)
 

@@ -115,14 +115,18 @@ def test_a_model_computes_each_time_what_it_computes_first(rng, case):
 @pytest.mark.parametrize("sizes", [(0, 2), (3, 0), (0, 0)], ids=str)
 @pytest.mark.parametrize("direction", ["forward", "bidirectional"])
 @pytest.mark.parametrize("layout", [0, 1])
-def test_nothing_to_run_on_gives_nothing_and_zeros(rng, op, sizes, direction, layout):
+@pytest.mark.parametrize("has_lengths", [False, True])
+def test_nothing_to_run_on_gives_nothing_and_zeros(rng, op, sizes, direction, layout, has_lengths):
     case = (op, 0, direction, DEFAULT, None, False, False, True, True)
     arrays, attributes = problem(rng, case, np.float32)
     T, B = sizes
     D, _, I = arrays["W"].shape
     H = arrays["R"].shape[2]
     shape = (B, T, I) if layout else (T, B, I)
-    feeds, constants = split(arrays | {"X": np.zeros(shape, np.float32)}, True)
+    arrays |= {"X": np.zeros(shape, np.float32), "sequence_lens": np.zeros(B, np.int32)}
+    if not has_lengths:
+        arrays.pop("sequence_lens")
+    feeds, constants = split(arrays, True)
     outputs = 3 if op == "LSTM" else 2
     model = load(recurrent_file(op, feeds, constants, outputs, layout=layout, **attributes))
     for _ in range(3):
@@ -131,7 +135,7 @@ def test_nothing_to_run_on_gives_nothing_and_zeros(rng, op, sizes, direction, la
         for final in finals:
             np.testing.assert_array_equal(final, np.zeros((B, D, H) if layout else (D, B, H)))
     with pytest.raises(ValueError, match="features"):
-        model.run({"X": np.zeros((*shape[:2], I + 1), np.float32)})
+        model.run(feeds | {"X": np.zeros((*shape[:2], I + 1), np.float32)})
 
 
 @pytest.mark.parametrize("case", CASES[::2], ids=lambda case: f"{case[0]}-{case[1]}-{case[2]}")

@@ -220,12 +220,14 @@ class _Layer:
         y = np.empty((T, D, batch, H), x.dtype)
         finals = np.empty((len(initial), D, batch, H), x.dtype)
         if not x.size:
-            if lengths is not None:
+            if lengths is not None and (batch or lengths.size):
                 _validate.lengths_array(lengths, T, batch)
             finals[...] = 0
         else:
             for d, (run, reverse) in enumerate(zip(sequences, self._turns, strict=True)):
-                starts = tuple(None if state is None else state[d] for state in initial)
+                starts: Any = tuple(None if state is None else state[d] for state in initial)
+                if all(state is None for state in initial):
+                    starts = None
                 y[:, d], finals[:, d] = run(x, starts, lengths=lengths, reverse=reverse)
             if lengths is not None:
                 finals[:, :, lengths == 0] = 0
