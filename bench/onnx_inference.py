@@ -1,6 +1,9 @@
 """ONNX models of one recurrent layer, one sequence at a time, against ONNX Runtime.
 
-    python bench/onnx_inference.py [--cell gru] [--hidden 64 512] [--steps 1] [--rounds 15]
+    python bench/onnx_inference.py [--cell gru] [--hidden 64 512] [--steps 1] [--state] [--rounds N]
+
+With `--state` the layer starts from states that are given, and its last states are outputs too, as
+a stream would use it; else it starts from zeros.
 
 Both run the same file from the same NumPy array: `fastrnn.onnx.load(file).run(...)` and
 `onnxruntime.InferenceSession(file).run(...)`, the latter with 1 and with 2 threads, its workers
@@ -33,7 +36,7 @@ _OPSET = 14
 _IR_VERSION = 8
 
 
-def make_file(cell: str, T: int, H: int) -> bytes:
+def make_file(cell: str, T: int, H: int, has_state: bool = False) -> bytes:
     """Return the file of a layer of H units on H features."""
     rng = np.random.default_rng(0)
     G = GATES[cell]
@@ -45,18 +48,25 @@ def make_file(cell: str, T: int, H: int) -> bytes:
     attributes: dict[str, Any] = {"hidden_size": H}
     if cell == "gru":
         attributes["linear_before_reset"] = 1
-    node = helper.make_node(cell.upper(), ["x", *constants], ["y"], **attributes)
+    letters = {"lstm": "hc", "gru": "h"}[cell] if has_state else ""
+    given, made = [f"{letter}0" for letter in letters], [f"{letter}_last" for letter in letters]
+    inputs = ["x", *constants, *([""] if has_state else []), *given]
+    node = helper.make_node(cell.upper(), inputs, ["y", *made], **attributes)
     graph = helper.make_graph(
         [node],
         "layer",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [T, 1, H])],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [T, 1, 1, H])],
+        [_value("x", T, 1, H), *(_value(name, 1, 1, H) for name in given)],
+        [_value("y", T, 1, 1, H), *(_value(name, 1, 1, H) for name in made)],
         [numpy_helper.from_array(array, name) for name, array in constants.items()],
     )
     opset = [helper.make_opsetid("", _OPSET)]
     model = helper.make_model(graph, opset_imports=opset, ir_version=_IR_VERSION)
     content: bytes = model.SerializeToString()
     return content
+
+
+def _value(name: str, *shape: int) -> Any:
+    return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
 
 
 def make_session(content: bytes, threads: int, spins: bool) -> Any:
@@ -68,11 +78,13 @@ def make_session(content: bytes, threads: int, spins: bool) -> Any:
     return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
 
 
-def compare(cell: str, T: int, H: int, rounds: int) -> str:
+def compare(cell: str, T: int, H: int, rounds: int, has_state: bool) -> str:
     """Return a row of the table; raise if the runtimes disagree."""
-    content = make_file(cell, T, H)
-    feeds = {"x": np.random.default_rng(1).uniform(-1, 1, (T, 1, H)).astype(np.float32)}
+    content = make_file(cell, T, H, has_state)
     model = load(content)
+    rng = np.random.default_rng(1)
+    sizes = {name: (T if name == "x" else 1, 1, H) for name in model.input_names}
+    feeds = {name: rng.uniform(-1, 1, size).astype(np.float32) for name, size in sizes.items()}
     sessions = {
         "1 thread": make_session(content, 1, True),
         "2 threads": make_session(content, 2, True),
@@ -80,7 +92,8 @@ def compare(cell: str, T: int, H: int, rounds: int) -> str:
     }
     candidates = {"ours": lambda: model.run(feeds)}
     for name, session in sessions.items():
-        timing.check(name, session.run(None, feeds)[0], model.run(feeds)[0], _TOLERANCE)
+        for theirs, ours in zip(session.run(None, feeds), model.run(feeds), strict=True):
+            timing.check(name, theirs, ours, _TOLERANCE)
         candidates[name] = lambda session=session: session.run(None, feeds)
     times = timing.measure(candidates, rounds=rounds)
     cells = [f"{1e6 * times.median('ours'):9.1f}"]
@@ -104,6 +117,7 @@ def main() -> None:
     parser.add_argument(
         "--threads", type=int, default=get_num_threads(), help="of ours (default: %(default)s)"
     )
+    parser.add_argument("--state", action="store_true", help="give and take states")
     arguments = parser.parse_args()
     if arguments.rounds < 2:
         parser.error(f"--rounds: expected at least 2, got {arguments.rounds}")
@@ -114,7 +128,7 @@ def main() -> None:
     for cell in arguments.cell:
         for T in arguments.steps:
             for H in arguments.hidden:
-                print(compare(cell, T, H, arguments.rounds), flush=True)
+                print(compare(cell, T, H, arguments.rounds, arguments.state), flush=True)
 
 
 if __name__ == "__main__":

@@ -10,9 +10,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastrnn import _validate
 from fastrnn.cells.protocol import projects
+from fastrnn.functional.bound import Bound, BoundRuns
 from fastrnn.functional.normalised import run_of
 from fastrnn.functional.options import Embedded, Options
-from fastrnn.functional.replay import Replays
 from fastrnn.functional.steps import even_steps, splits
 from fastrnn.functional.weights import Weights
 from fastrnn.kernels.cpu import buffers, plan, scan
@@ -27,6 +27,7 @@ def freeze(
     b: ArrayLike | None = None,
     *,
     extra: Mapping[str, ArrayLike] | None = None,
+    table: ArrayLike | None = None,
 ) -> Frozen:
     """Pack the weights of a recurrent layer once, for inference.
 
@@ -35,6 +36,9 @@ def freeze(
     cell, W, R, b, extra
         As `rnn` takes them: (I, n * H), (H, n * H) and (n * H,) arrays, and a mapping of them.
         They are copied.
+    table : (vocabulary, I) array, optional
+        An embedding, which is copied too.  The layer then takes integers (T, B), or (B,) in a
+        stream, whose rows of the table are x; what W makes of the table is made here, once.
 
     Returns
     -------
@@ -56,8 +60,11 @@ def freeze(
     >>> stream = lstm.stream(2)
     >>> all(np.array_equal(stream.step(np.ones((2, 4), np.float32)), y[t]) for t in range(3))
     True
+    >>> letters = freeze("lstm", W, R, table=np.eye(4, dtype=np.float32)).stream(1)
+    >>> letters.step(np.array([2])).shape
+    (1, 5)
     """
-    return Frozen(cell, W, R, b, extra)
+    return Frozen(cell, W, R, b, extra, table)
 
 
 class Frozen:
@@ -70,6 +77,7 @@ class Frozen:
         R: ArrayLike | None,
         b: ArrayLike | None,
         extra: Mapping[str, ArrayLike] | None,
+        table: ArrayLike | None = None,
     ) -> None:
         copies: list[Any] = [None if a is None else np.array(a) for a in (W, R, b)]
         if isinstance(extra, Mapping):
@@ -79,13 +87,17 @@ class Frozen:
         )
         for pack in (weights.input, weights.bias, weights.recurrent, weights.inner):
             pack()
-        self._replays = Replays()
+        if table is not None:
+            rows = weights.same("table", table, ("vocabulary", weights.I))
+            weights.table = np.array(rows, order="C")
+            weights.looked_up(weights.table)
+        self._bound = BoundRuns(weights)
 
     def __getstate__(self) -> Any:
         return self._weights
 
     def __setstate__(self, state: Any) -> None:
-        self._weights, self._replays = state, Replays()
+        self._weights, self._bound = state, BoundRuns(state)
 
     def __call__(
         self,
@@ -96,7 +108,7 @@ class Frozen:
         resets: ArrayLike | None = None,
         reverse: bool = False,
     ) -> tuple[Array, tuple[Array, ...]]:
-        """Run sequences; parameters and results are those of `rnn`.
+        """Run sequences; parameters and results are those of `rnn`, but for x with a table.
 
         Returns
         -------
@@ -105,17 +117,32 @@ class Frozen:
         state : tuple of (B, H) arrays
             The states after each sequence's last step.
         """
-        kind = None
         if lengths is None and resets is None:
-            kind, replay = self._replays.find_frozen(x, reverse)
-            if replay is not None:
-                return replay.forward(x, (), state)
+            bound = self.bound_run(x, state, reverse)
+            if bound is not None:
+                y = bound.y.copy()
+                final = tuple([states.copy() for states in bound.final])
+                bound.put_back()
+                return y, final
         run = run_of(self._weights, False)
         run.read_input(x, lengths, resets, reverse)
         run.read_state(state)
         run.read_options(Options())
-        y, final, _ = self._replays.forward(kind, run, x)
+        y, final = run.forward()
+        if lengths is None and resets is None:
+            self._bound.remember(x, state, reverse)
         return y, final
+
+    def bound_run(self, x: Any, state: Any, reverse: bool) -> Bound | None:
+        """Return what has run these sequences on memory of its own; parameters are those of `rnn`.
+
+        Its results are to be copied, and then it is to be put back.  None for sequences that are
+        not small, or whose shape has not come before.
+        """
+        bound = self._bound.take(x, state, reverse)
+        if bound is not None:
+            bound.run(x, state)
+        return bound
 
     def stream(self, B: int = 1) -> Stream:
         """Return `B` independent streams, from zero states."""
@@ -135,7 +162,10 @@ class Stream:
         self._weights, self._B = weights, B
         tile, H, dtype = weights.tile, weights.H, weights.dtype
         gates, states = len(weights.cell.GATES), len(weights.cell.STATES)
+        table, ids = weights.table, None
         self._x = buffers.zeros((B, weights.I), dtype)
+        if table is not None:
+            self._x = ids = buffers.zeros((B,), np.int32)
         # The rows before the step and those after it.
         self._h = buffers.zeros((2 * B, weights.features), dtype)
         self._before, self._after = self._h[:B], self._h[B:]
@@ -165,6 +195,9 @@ class Stream:
             "mask": None, "mask_step": None, "mask_row": 0, "masked": None,
             "zone": None, "raw": None, "saving": 0,
         }  # fmt: skip
+        if table is not None:
+            given |= dict.fromkeys(("x", "x_step", "W", "bias"))
+            given |= {"ids": ids, "table": weights.looked_up(table), "table_rows": len(table)}
         arguments: Any = None
         if projects(type(weights.cell)):
             arguments = scan.ProjectedScan(**given | weights.projection(), zone_h=None)
@@ -179,7 +212,7 @@ class Stream:
         Parameters
         ----------
         x : (B, I) array
-            Of the weights' dtype.
+            Of the weights' dtype; (B,) integers where the weights have a table.
 
         Returns
         -------
@@ -191,7 +224,10 @@ class Stream:
         ValueError, TypeError
             If x does not fit.
         """
-        array = np.asarray(x)
+        if self._weights.table is not None:
+            array: Array = _validate.ids_array("x", x, self._x.shape, len(self._weights.table))
+        else:
+            array = np.asarray(x)
         if array.shape != self._x.shape or array.dtype != self._x.dtype:
             wanted = f"{self._x.shape} {self._x.dtype}"
             raise ValueError(f"x: expected {wanted}, got {_validate.describe(array)}")
@@ -205,7 +241,7 @@ class Stream:
         self.run(self._x[None])
 
     def run(self, x: ArrayLike) -> Array:
-        """Push a chunk of steps x (T, B, I) at once; return h of each, (T, B, H)."""
+        """Push a chunk of steps at once, x (T, B, I) or (T, B); return h of each, (T, B, H)."""
         run = run_of(self._weights, False)
         run.read_input(x, None, None, False)
         run.read_state(self.state)

@@ -76,7 +76,7 @@ class Replay:
     def forward(
         self, x: Any, weights: tuple[Any, ...], state: Any
     ) -> tuple[Array, tuple[Array, ...]]:
-        """Run all steps on arrays of the same kind; weights (W, R, b), or nothing if frozen."""
+        """Run all steps on arrays of the same kind; weights (W, R, b)."""
         calls = self.begin(x, weights, state)
         calls.run()
         return self.end()
@@ -88,8 +88,7 @@ class Replay:
         if state is not None:
             state = run.checked_states("state", state, (run.sequences,))
         self._x = x
-        if weights:
-            run.weights.W, run.weights.R, run.weights.b = weights
+        run.weights.W, run.weights.R, run.weights.b = weights
         h = run.h = buffers.empty(run.h.shape, run.dtype)
         if state is None:
             h[: run.sequences] = 0
@@ -187,8 +186,6 @@ class Replay:
     def _given(self) -> dict[str, Array]:
         """Return the arrays that the user gave for the present run."""
         weights = self._run.weights
-        if weights.is_frozen:
-            return {"x": self._x}
         named = {"x": self._x, "W": weights.W, "R": weights.R, "b": weights.b}
         return {name: array for name, array in named.items() if array is not None}
 
@@ -250,16 +247,10 @@ class Replays:
             else:
                 return None, None
         key = tuple(kind)
-        unused = self._unused.get(key)
-        return key, unused.pop() if unused else None
-
-    def find_frozen(self, x: Any, reverse: bool) -> tuple[Hashable, Replay | None]:
-        """Return the kind of x, None where there is none, and a replay of it."""
-        if type(x) is not np.ndarray or not x.flags.aligned:
-            return None, None
-        kind = x.dtype, x.shape, x.strides, bool(reverse), get_num_threads()
-        unused = self._unused.get(kind)
-        return kind, unused.pop() if unused else None
+        try:
+            return key, self._unused[key].pop()
+        except LookupError:  # no run of this kind came yet, or all replays are in use
+            return key, None
 
     def forward(
         self, kind: Hashable, run: Run, x: Any

@@ -80,7 +80,10 @@ class Run:
         self.reverse = reverse
         self.ids: NDArray[np.int32] | None = None
         self.embedding_backward: Callable[..., Any] | None = None
-        if isinstance(x, Embedded):
+        if weights.table is not None:
+            self.E = weights.table
+            self.ids = _validate.ids_array("x", x, ("T", "B"), len(self.E))
+        elif isinstance(x, Embedded):
             E = weights.same("x.table", x.table, ("vocabulary", weights.I))
             ids = _validate.ids_array("x.ids", x.ids, ("T", "B"), E.shape[0])
             if E.shape[0] <= ids.size:
@@ -117,6 +120,9 @@ class Run:
     def read_state(self, state: Any) -> None:
         """Check the initial states."""
         self.state = self.checked_states("state", state, (self.sequences,))
+        # One step from zeros need not read R: h @ R is zeros, where R is finite.
+        is_alone = self.T == 1 and not self.training
+        self.is_fresh = state is None and is_alone and self.weights.vanishes_at_zero
 
     def read_options(self, options: Options) -> None:
         """Check masks, zoneout and truncation."""
@@ -228,17 +234,16 @@ class Run:
         H, panels = weights.H, tile.all
         is_looked_up = self.ids is not None
         is_hoisted = not is_looked_up and self.plan.is_hoisted
+        R = None if self.is_fresh else weights.recurrent()
         inner = weights.inner()
         looked_up = x = W = bias = None
         gates_rows = N if training or is_hoisted else B
         if training or is_hoisted or inner is not None:
             self.gates = buffers.empty((panels.number, gates_rows, panels.width), self.dtype)
-        if is_looked_up or is_hoisted:
-            products = self.gates
-            if is_looked_up:
-                shape = (panels.number, len(self.E), panels.width)
-                products = looked_up = buffers.empty(shape, self.dtype)
-            project(self.x_rows, weights.input(), weights.bias(), panels, tile.input, products)
+        if is_looked_up:
+            looked_up = weights.looked_up(self.E)
+        elif is_hoisted:
+            project(self.x_rows, weights.input(), weights.bias(), panels, tile.input, self.gates)
         else:
             x, W, bias = self.x, weights.input(), weights.bias()
         kept_rows = (N if training else B, H)
@@ -247,7 +252,7 @@ class Run:
         arguments = self._common() | {
             "I": weights.I, "x": x and x.array, "x_step": x and x.step, "x_row": x.row if x else 0,
             "ids": self.ids, "table": looked_up, "table_rows": len(self.E) if is_looked_up else 0,
-            "W": W, "R": weights.recurrent(), "inner": inner, "bias": bias,
+            "W": W, "R": R, "inner": inner, "bias": bias,
             "gates_rows": gates_rows, "operand": self.operand, "masked": self.masked,
             "saving": int(training),
         }  # fmt: skip
@@ -278,7 +283,7 @@ class Run:
         return plan.plan(
             plan.Loop(
                 self.steps.T, self.steps.B, self.steps.N, weights.I, weights.H,
-                len(self.cell.GATES), tile.all.number, self.dtype.itemsize,
+                len(self.cell.GATES), tile.all.number, self.dtype.itemsize, self.is_fresh,
             )
         )  # fmt: skip
 

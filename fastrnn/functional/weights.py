@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastrnn import _validate
@@ -18,7 +19,8 @@ from fastrnn.functional.panels import (
     packed,
     packed_transposed,
 )
-from fastrnn.functional.products import packed_bias
+from fastrnn.functional.products import packed_bias, project
+from fastrnn.functional.steps import all_rows
 from fastrnn.kernels.cpu import buffers
 
 Array = NDArray[Any]
@@ -78,6 +80,10 @@ class Weights:
         self.tile = gate_tile(kind, H, self.dtype)
         self.feature_panels = feature_panels(self.features, self.dtype)
         self.is_frozen = is_frozen
+        # Known of weights that do not change only: to look at R costs what it saves.
+        self.vanishes_at_zero = is_frozen and self._vanishes_at_zero()
+        # (vocabulary, I) whose rows are the input, where that does not change either.
+        self.table: Array | None = None
         self._packed: dict[str, Array] = {}
 
     def _checked(
@@ -102,6 +108,10 @@ class Weights:
                 raise ValueError(f'extra["{name}"]: expected {shapes[name]} floats, got nothing')
         return {name: self.same(f'extra["{name}"]', given[name], shapes[name]) for name in names}
 
+    def _vanishes_at_zero(self) -> bool:
+        """Return whether h @ R, which is not normalised, is 0 for h = 0."""
+        return self.R is not None and not self.is_normalised and bool(np.isfinite(self.R).all())
+
     def same(self, name: str, value: Any, shape: tuple[int | str, ...]) -> Array:
         """Return `value` as an array of this shape and the weights' dtype."""
         array = _validate.float_array(name, value, shape)
@@ -114,6 +124,18 @@ class Weights:
     def bias(self) -> Array:
         """Return b in panels, or zeros."""
         return self._kept("b", lambda: packed_bias(self.b, self.tile.all, self.dtype))
+
+    def looked_up(self, E: Array) -> Array:
+        """Return E @ W + b of a table E (vocabulary, I), in panels (P, vocabulary, width)."""
+
+        def make() -> Array:
+            panels = self.tile.all
+            products = buffers.empty((panels.number, len(E), panels.width), self.dtype)
+            rows = all_rows(E, len(E), self.I)
+            project(rows, self.input(), self.bias(), panels, self.tile.input, products)
+            return products
+
+        return self._kept("table", make) if E is self.table else make()
 
     def recurrent(self) -> Array | None:
         """Return the part of R that takes h, in panels."""

@@ -95,6 +95,15 @@ class _Feed(NamedTuple):
     rank: int
 
 
+class _Lone(NamedTuple):
+    """A recurrent layer that is a whole model: what to call, and what comes where with each run."""
+
+    run: Callable[..., Any]
+    feeds: list[_Feed]
+    arguments: list[Any]
+    label: str
+
+
 class Model:
     """An ONNX model; see `load`.
 
@@ -144,6 +153,7 @@ class Model:
         ]
         owned = _owned(prepared)
         self._results = [(places[name], name in owned) for name in graph.outputs]
+        self._lone = self._lone_layer()
 
     def run(self, inputs: Mapping[str, ArrayLike]) -> list[Array]:
         """Compute the model.
@@ -166,12 +176,28 @@ class Model:
         TypeError
             If `inputs` is no mapping.
         """
+        if self._lone is not None and type(inputs) is dict and len(inputs) == len(self._feeds):
+            run, feeds, arguments, label = self._lone
+            arguments = arguments.copy()
+            for name, place, dtype, rank in feeds:
+                value: Any = inputs.get(name)
+                if type(value) is not np.ndarray or value.dtype != dtype or value.ndim != rank:
+                    break
+                arguments[place] = value
+            else:
+                try:
+                    results = run(*arguments)
+                except _FAILURES as error:
+                    raise ValueError(f"{label}: {error}") from error
+                if type(results) is not tuple:
+                    return [results]
+                return list(results[: len(self._results)])
         values = self._start.copy()
         if len(inputs) != len(self._feeds):
             self._check_names(inputs)
         for name, place, dtype, rank in self._feeds:
             try:
-                value: Any = inputs[name]
+                value = inputs[name]
             except (LookupError, TypeError):
                 self._check_names(inputs)
                 raise
@@ -204,6 +230,18 @@ class Model:
             layers and activations that Keras has; the message names what else is there.
         """
         return to_model(self._nodes, self._inputs, self.output_names)
+
+    def _lone_layer(self) -> _Lone | None:
+        """Return the recurrent layer that the model is, if it is nothing else."""
+        if len(self._steps) != 1 or not self._is_bare:
+            return None
+        (step,) = self._steps
+        outputs = tuple(place for place, is_owned in self._results if is_owned)
+        is_whole = step.targets == outputs and len(outputs) == len(self._results)
+        if not is_whole or any(step.sources.count(feed.place) != 1 for feed in self._feeds):
+            return None
+        feeds = [feed._replace(place=step.sources.index(feed.place)) for feed in self._feeds]
+        return _Lone(step.run, feeds, [self._start[place] for place in step.sources], step.label)
 
     def _compute(self, values: list[Any]) -> None:
         """Run all steps."""

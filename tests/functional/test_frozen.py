@@ -11,6 +11,7 @@ from functional.problems import call, extra_weights, random_problem
 
 import fastrnn
 from fastrnn import functional
+from fastrnn.functional import bound
 
 
 def frozen_problem(rng, cell, sizes, dtype):
@@ -30,6 +31,118 @@ def test_frozen_weights_give_the_bits_of_a_run(rng, cell, dtype, sizes):
             actual, actual_final = frozen(problem.x, given, **options)
             for ours, wanted in zip((actual, *actual_final), (y, *final), strict=True):
                 np.testing.assert_array_equal(ours, wanted)
+
+
+@pytest.mark.parametrize("sizes", [(1, 1, 7, 33), (1, 9, 20, 16)], ids=str)
+def test_one_step_from_zeros_gives_the_bits_of_zeros_that_are_given(rng, cell, dtype, sizes):
+    problem, frozen = frozen_problem(rng, cell, sizes, dtype)
+    zeros = tuple(np.zeros_like(part) for part in problem.state)
+    wanted = frozen(problem.x, zeros)
+    partly = (None, *zeros[1:])
+    nothing = (None,) * len(zeros)
+    for state in (None, partly, nothing, None, partly, nothing, None):
+        y, final = frozen(problem.x, state)
+        for ours, theirs in zip((y, *final), (wanted[0], *wanted[1]), strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+
+
+def test_states_in_any_order_give_the_bits_of_a_run(rng, cell, dtype):
+    problem, frozen = frozen_problem(rng, cell, (1, 2, 7, 33), dtype)
+    h, *others = problem.state
+    states = [None, (None,) * (1 + len(others)), (h, *others), (None, *others), [h, *others]]
+    states.append((h, *[None] * len(others)))
+    for n in (0, 1, 1, 2, 0, 2, 3, 1, 4, 5, 2, 4, 0, 5, 3):
+        y, final = frozen(problem.x, states[n])
+        wanted, wanted_final, _ = call(cell, problem._replace(state=states[n]), training=False)
+        for ours, theirs in zip((y, *final), (wanted, *wanted_final), strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+    for wrong in ((*states[2], h), (h[:1], *others), "h"):
+        with pytest.raises(ValueError, match="state"):
+            frozen(problem.x, wrong)
+    with pytest.raises(TypeError, match="state"):
+        frozen(problem.x, (h.astype(np.float64 if dtype == np.float32 else np.float32), *others))
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_one_step_from_zeros_shows_what_is_not_finite_in_R(rng, dtype, bad):
+    problem = random_problem(rng, "lstm", 1, 2, 4, 20, dtype)
+    problem.R[3, 5] = bad
+    frozen = functional.freeze("lstm", problem.W, problem.R, problem.b)
+    for _ in range(3):
+        y, _ = frozen(problem.x)
+        assert np.isnan(y[..., 5]).all()
+        assert np.isfinite(y[..., 6]).all()
+
+
+def test_small_runs_have_memory_of_their_own_from_the_second_time_on(rng):
+    _, frozen = frozen_problem(rng, "lstm", (2, 1, 4, 5), np.float32)
+    x = np.ones((2, 1, 4), np.float32)
+    assert frozen.bound_run(x, None, False) is None
+    frozen(x)
+    first, second = (frozen.bound_run(x, None, False) for _ in range(2))
+    assert first is not None
+    assert first is not second
+    first.put_back()
+    assert frozen.bound_run(x, None, False) is first
+    assert frozen.bound_run(x, None, True) is None
+    assert frozen.bound_run(x.astype(np.float64), None, False) is None
+
+
+def test_what_small_runs_keep_has_a_bound(rng):
+    _, frozen = frozen_problem(rng, "lstm", (2, 1, 4, 64), np.float32)
+    for T in range(1, 4000, 3):
+        frozen(np.zeros((T, 1, 4), np.float32))
+        frozen(np.zeros((T, 1, 4), np.float32))
+        kept = [run for unused in frozen._bound._unused.values() for run in unused]
+        assert sum(run._x.shape[0] for run in kept) * 64 <= bound._MOST_IN_ALL
+        assert len(frozen._bound._unused) <= bound._MOST_KINDS
+
+
+@pytest.mark.parametrize("V", [3, 90])
+def test_a_frozen_table_gives_the_bits_of_a_run_on_its_rows(rng, cell, dtype, V):
+    T, B, I, H = 5, 3, 7, 33
+    problem = random_problem(rng, cell, T, B, I, H, dtype)
+    extra = extra_weights(cell, problem)
+    table, ids = rng.standard_normal((V, I)).astype(dtype), rng.integers(0, V, (T, B))
+    W, R, b, state = problem.W, problem.R, problem.b, problem.state
+    given = table.copy()
+    frozen = functional.freeze(cell, W, R, b, extra=extra, table=given)
+    given[...] = np.nan
+    for options in ({}, {"reverse": True}, {"lengths": np.array([5, 0, 2])}):
+        y, final = frozen(ids, state, **options)
+        # With more rows of the table than steps, x is looked up first, and x @ W a longer sum.
+        x = functional.Embedded(ids, table) if ids.size >= V else table[ids]
+        wanted = functional.rnn(cell, x, W, R, b, state, extra=extra, training=False, **options)
+        tolerance = 0 if ids.size >= V else 20 * np.finfo(dtype).eps
+        for ours, theirs in zip((y, *final), (wanted[0], *wanted[1]), strict=True):
+            np.testing.assert_allclose(ours, theirs, rtol=tolerance, atol=tolerance)
+    stream = frozen.stream(B)
+    stream.state = state
+    steps = [stream.step(ids[t]).copy() for t in range(2)]
+    y, _ = frozen(ids, state)
+    np.testing.assert_array_equal(np.stack([*steps, *stream.run(ids[2:])]), y)
+
+
+def test_a_frozen_table_takes_integers_of_its_range(rng):
+    problem = random_problem(rng, "lstm", 2, 2, 4, 5, np.float32)
+    weights = problem.W, problem.R, problem.b
+    with pytest.raises(ValueError, match=r"table: expected \(vocabulary, 4\)"):
+        functional.freeze("lstm", *weights, table=np.ones((9, 5), np.float32))
+    frozen = functional.freeze("lstm", *weights, table=np.ones((9, 4), np.float32))
+    stream = frozen.stream(2)
+    frozen(np.zeros((2, 2), int))
+    for bad, message in (
+        (np.full((2, 2), 9), "indices in 0..8, got 9"),
+        (np.full((2, 2), -1), "got -1"),
+        (problem.x, "integers"),
+        (np.ones((2, 2)), "integers"),
+        (np.zeros(2, int), "T, B"),
+    ):
+        with pytest.raises(ValueError, match=f"x: expected .*{message}"):
+            frozen(bad)
+    for bad in (np.array([0, 9]), np.zeros(3, int), np.zeros((2, 4), np.float32)):
+        with pytest.raises(ValueError, match="x: expected"):
+            stream.step(bad)
 
 
 def test_frozen_weights_are_copies(rng):

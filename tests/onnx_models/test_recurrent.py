@@ -97,6 +97,47 @@ def test_layers_equal_onnx_runtime(rng, case):
         assert_close(y, d, TORCH_FLOAT32_OUTPUT, name)
 
 
+@pytest.mark.parametrize("case", CASES[::3], ids=lambda case: f"{case[0]}-{case[1]}-{case[2]}")
+def test_a_model_computes_each_time_what_it_computes_first(rng, case):
+    arrays, attributes = problem(rng, case, np.float32)
+    feeds, constants = split(arrays, case[-1])
+    content = recurrent_file(case[0], feeds, constants, 2, **attributes)
+    others = [feeds | {"X": feeds["X"] * factor} for factor in (0.5, -1, 2, 0)]
+    model = load(content)
+    results = [model.run(other) for other in others * 2]
+    assert all(len(ours) == 2 for ours in results)
+    for other, ours in zip(others * 2, results, strict=True):
+        for y, expected in zip(ours, load(content).run(other), strict=True):
+            np.testing.assert_array_equal(y, expected)
+
+
+@pytest.mark.parametrize("op", ["RNN", "GRU", "LSTM"])
+@pytest.mark.parametrize("sizes", [(0, 2), (3, 0), (0, 0)], ids=str)
+@pytest.mark.parametrize("direction", ["forward", "bidirectional"])
+@pytest.mark.parametrize("layout", [0, 1])
+@pytest.mark.parametrize("has_lengths", [False, True])
+def test_nothing_to_run_on_gives_nothing_and_zeros(rng, op, sizes, direction, layout, has_lengths):
+    case = (op, 0, direction, DEFAULT, None, False, False, True, True)
+    arrays, attributes = problem(rng, case, np.float32)
+    T, B = sizes
+    D, _, I = arrays["W"].shape
+    H = arrays["R"].shape[2]
+    shape = (B, T, I) if layout else (T, B, I)
+    arrays |= {"X": np.zeros(shape, np.float32), "sequence_lens": np.zeros(B, np.int32)}
+    if not has_lengths:
+        arrays.pop("sequence_lens")
+    feeds, constants = split(arrays, True)
+    outputs = 3 if op == "LSTM" else 2
+    model = load(recurrent_file(op, feeds, constants, outputs, layout=layout, **attributes))
+    for _ in range(3):
+        y, *finals = model.run(feeds)
+        assert y.shape == ((B, T, D, H) if layout else (T, D, B, H))
+        for final in finals:
+            np.testing.assert_array_equal(final, np.zeros((B, D, H) if layout else (D, B, H)))
+    with pytest.raises(ValueError, match="features"):
+        model.run(feeds | {"X": np.zeros((*shape[:2], I + 1), np.float32)})
+
+
 @pytest.mark.parametrize("case", CASES[::2], ids=lambda case: f"{case[0]}-{case[1]}-{case[2]}")
 def test_layers_equal_the_equations_in_double_precision(rng, case):
     arrays, attributes = problem(rng, case, np.float64)

@@ -56,6 +56,52 @@ def exported(module, ids, is_dynamic, opset):
     return load(file.getvalue())
 
 
+class Packed(torch.nn.Module):
+    """A bidirectional GRU over sequences of unequal lengths."""
+
+    def __init__(self):
+        super().__init__()
+        self.gru = torch.nn.GRU(4, 5, bidirectional=True)
+
+    def forward(self, x, lengths):
+        rows = torch.nn.utils.rnn.pack_padded_sequence(x, lengths, enforce_sorted=False)
+        y, h = self.gru(rows)
+        y, _ = torch.nn.utils.rnn.pad_packed_sequence(y, total_length=len(x))
+        return y, h
+
+
+def test_exported_modules_run_on_unequal_lengths():
+    torch.manual_seed(0)
+    module, x = Packed(), torch.randn(6, 3, 4)
+    lengths = torch.tensor([2, 6, 3])
+    file = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            module.eval(), (x, lengths), file, dynamo=False, opset_version=17,
+            input_names=["x", "lengths"],
+        )  # fmt: skip
+    feeds = {"x": x.numpy(), "lengths": lengths.numpy()}
+    for actual, expected in zip(load(file.getvalue()).run(feeds), module(x, lengths), strict=True):
+        assert_close(actual, expected.detach().numpy(), TORCH_FLOAT32_OUTPUT)
+
+
+@pytest.mark.parametrize("opset", [18, 22])
+def test_modules_of_the_exporter_by_tracing_bytecode_run(opset):
+    pytest.importorskip("onnxscript")
+    torch.manual_seed(0)
+    module, ids = Tagger(), torch.randint(0, 20, (3, 7))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            module.eval(), (ids,), dynamo=True, opset_version=opset, verbose=False
+        )
+    model = load(program.model_proto)
+    (name,) = model.input_names
+    for actual, expected in zip(model.run({name: ids.numpy()}), module(ids), strict=True):
+        assert_close(actual, expected.detach().numpy(), TORCH_FLOAT32_OUTPUT)
+
+
 @pytest.mark.parametrize("opset", [11, 17])
 @pytest.mark.parametrize("is_dynamic", [False, True])
 def test_exported_modules_run(is_dynamic, opset):

@@ -265,6 +265,12 @@ def run_lists(_, lists, worker, workers):  # type: ignore[no-untyped-def]
 
 
 @kernel
+def run_list(lists):  # type: ignore[no-untyped-def]
+    """Run lists of calls on this thread; see `run_lists`."""
+    run_lists(0, lists, 0, 1)
+
+
+@kernel
 def stop(pool):  # type: ignore[no-untyped-def]
     """Let the threads end when the present job is done; later callers work alone."""
     if not atomics.replace(pool + _STOP, 0, 1):

@@ -73,6 +73,7 @@ class Loop(NamedTuple):
     H, gates     hidden units, and gates of each
     panels       parts that the hidden units can be split into
     itemsize     bytes of a number
+    is_fresh     the only step starts from zeros: its h @ R is not made
     """
 
     T: int
@@ -83,6 +84,7 @@ class Loop(NamedTuple):
     gates: int
     panels: int
     itemsize: int
+    is_fresh: bool = False
 
 
 class Plan(NamedTuple):
@@ -108,9 +110,8 @@ class Plan(NamedTuple):
 @lru_cache(maxsize=1024)
 def _plan(loop: Loop, threads: int, processors: int) -> Plan:
     is_hoisted = schedule.is_hoisted(loop.T, loop.B, loop.I, loop.H, loop.gates, loop.itemsize)
-    features = loop.H if is_hoisted else loop.H + loop.I
-    work = loop.N * loop.gates * loop.H * features
-    worth = max(1, min(threads, work // schedule.MULTIPLY_ADDS_PER_WORKER))
+    features = _features(loop, is_hoisted)
+    worth = max(1, min(threads, _worth(loop, features)))
     candidates = []
     for slices in range(1, min(loop.B, worth) + 1):
         # Workers that meet must run at the same time.
@@ -121,6 +122,21 @@ def _plan(loop: Loop, threads: int, processors: int) -> Plan:
             candidates.append(Plan(slices, shared, is_hoisted, seconds))
     # A worker that the system takes from its processor stalls all that meet it at every step.
     return min(candidates, key=lambda p: p.seconds * (1.1 if p.members > 1 else 1.0))
+
+
+def _features(loop: Loop, is_hoisted: bool) -> int:
+    """Return how many numbers the loop multiplies with weights for each gate of a row."""
+    return (0 if is_hoisted else loop.I) + (0 if loop.is_fresh else loop.H)
+
+
+def _worth(loop: Loop, features: int) -> int:
+    """Return how many workers have enough to do."""
+    weights = loop.gates * loop.H * features
+    worth = loop.N * weights // schedule.MULTIPLY_ADDS_PER_WORKER
+    size = weights * loop.itemsize
+    if size > second_level_size():  # each core reads its own share of them
+        worth = max(worth, loop.T * size // schedule.WEIGHT_BYTES_PER_WORKER)
+    return worth
 
 
 def _seconds(loop: Loop, features: int, slices: int, members: int) -> float:
@@ -146,7 +162,7 @@ def plan(loop: Loop) -> Plan:
 def explain(loop: Loop, threads: int) -> list[str]:
     """Return the choice for a machine with so many processors, and its reasons, in lines."""
     chosen = _plan(loop, threads, threads)
-    features = loop.H if chosen.is_hoisted else loop.H + loop.I
+    features = _features(loop, chosen.is_hoisted)
     ideal = loop.N * loop.gates * loop.H * features / MULTIPLY_ADDS / threads
     lines = [
         f"{chosen.workers} of {threads} workers: the batch of {loop.B} in {chosen.slices} "

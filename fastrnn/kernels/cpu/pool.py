@@ -19,6 +19,7 @@ import ctypes
 import os
 import sys
 import threading
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -83,6 +84,13 @@ def _function(compiled: Any, *arguments: Any) -> Any:
     """Return a compiled function of words as a C function, which releases the GIL."""
     address = machine_address(compiled, types.void(*[types.intp] * len(arguments)))
     return ctypes.CFUNCTYPE(None, *arguments)(address)
+
+
+@cache
+def run_alone() -> Callable[[int], None]:
+    """Return `jobs.run_list` as a C function: what this thread needs nobody's help for."""
+    run: Callable[[int], None] = _function(jobs.run_list, ctypes.c_int64)
+    return run
 
 
 @cache

@@ -55,14 +55,17 @@ class Recording:
                     self._places[name].append((words, place, address - start))
                 if not found:
                     self._kept.append(array)
-            self._kept.append(call.task)  # the machine code goes with it
             constants = ctypes.create_string_buffer(call.constants, len(call.constants) + 1)
+            self._kept += call.task, constants, memory  # the machine code goes with its task
             where = call.address, ctypes.addressof(constants), ctypes.addressof(memory)
             table.append((*where, 0 if call.is_team else call.workers))
             run = pool.team if call.is_team else pool.run
             sizes = (call.threads,) if call.is_team else (call.workers, call.threads)
             self._runs.append((run, call.address, constants, memory, *sizes))
         self._table = np.array(table, np.int64)
+        self._list = np.array([1, address_of(self._table), len(table)], np.int64)
+        if all(call.workers == 1 or call.threads == 1 for call in calls):
+            self._runs = [(pool.run_alone(), address_of(self._list))]
         ordered = sorted((low, high) for _, low, high, _ in bounds)
         is_apart = all(a[1] <= b[0] for a, b in pairwise(ordered))
         self.is_complete = is_apart and all(self._places.values())

@@ -21,6 +21,9 @@ _TILE_ROWS = 6
 #: worker alone does 2 million multiply-adds in some 18 us at AVX-512 speed.
 MULTIPLY_ADDS_PER_WORKER = 1_000_000
 
+#: Weights worth a worker where they come from beyond the second-level cache: some 10 us or more.
+WEIGHT_BYTES_PER_WORKER = 1_000_000
+
 # Above this the weights of a layer do not stay in cache from step to step, and x @ W is better
 # made for all steps at once: each weight is then read once for many rows.
 _CACHED_WEIGHT_BYTES = 12_000_000

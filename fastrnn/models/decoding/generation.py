@@ -8,7 +8,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastrnn.models.decoding.sampling import as_scores, check_options, draw, log_softmax
+from fastrnn.models.decoding.sampling import (
+    as_scores,
+    check_options,
+    draw,
+    log_probabilities,
+)
 from fastrnn.models.decoding.steps import Step, positive, read, select, stop_tokens
 
 
@@ -96,7 +101,7 @@ def generate(
         else:
             new = scores.argmax(axis=1).astype(np.int32)
         chosen[rows, t:] = new[:, None]
-        log_p[rows] += np.take_along_axis(log_softmax(scores), new[:, None], axis=1)[:, 0]
+        log_p[rows] += log_probabilities(scores, new)
         goes_on = ~np.isin(new, ends)
         lengths[rows[~goes_on]] = t + 1
         if t + 1 == length or not goes_on.any():

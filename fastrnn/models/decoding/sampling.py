@@ -91,10 +91,11 @@ def as_scores(logits: ArrayLike) -> Array:
     scores = np.asarray(logits, np.float64)
     if scores.ndim != 2 or scores.shape[1] == 0:
         raise ValueError(f"logits: expected shape (B, V), got {scores.shape}")
-    if np.isnan(scores).any() or (scores == np.inf).any():
+    largest = scores.max(axis=1)
+    if not np.isfinite(largest).all():
+        if (largest == -np.inf).any() and not (np.isnan(largest) | (largest == np.inf)).any():
+            raise ValueError("logits: expected a finite number in each row, got -inf only")
         raise ValueError("logits: expected finite numbers or -inf, got NaN or +inf")
-    if (scores == -np.inf).all(axis=1).any():
-        raise ValueError("logits: expected a finite number in each row, got -inf only")
     return scores
 
 
@@ -102,6 +103,14 @@ def log_softmax(scores: Array) -> Array:
     """Return the logarithms of the probabilities of scores (..., V); -inf stays."""
     shifted = scores - scores.max(axis=-1, keepdims=True)
     log_p: Array = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+    return log_p
+
+
+def log_probabilities(scores: Array, tokens: NDArray[Any]) -> Array:
+    """Return the logarithm of the probability (B,) of one token (B,) of each row of scores."""
+    shifted = scores - scores.max(axis=1, keepdims=True)
+    chosen = shifted[np.arange(len(tokens)), tokens]
+    log_p: Array = chosen - np.log(np.exp(shifted, out=shifted).sum(axis=1))
     return log_p
 
 

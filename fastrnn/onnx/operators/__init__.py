@@ -73,6 +73,7 @@ OPERATORS: dict[str, Make] = {
     "Relu": unary(elementwise.relu),
     "Reshape": shape.reshape,
     "ReverseSequence": indexing.reverse_sequence,
+    "ScatterElements": indexing.scatter_elements,
     "Shape": shape.shape,
     "Sigmoid": floating(elementwise.sigmoid),
     "Size": shape.size,

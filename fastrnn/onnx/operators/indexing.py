@@ -8,12 +8,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastrnn import _validate
 from fastrnn.onnx import sizes
 from fastrnn.onnx.graph import Node
 from fastrnn.onnx.operators.shape import integers
 
 Array = NDArray[Any]
 Run = Callable[..., Any]
+
+# How ScatterElements combines an element with what is there.
+_REDUCTIONS: dict[str, np.ufunc | None] = {
+    "none": None, "add": np.add, "mul": np.multiply, "max": np.maximum, "min": np.minimum,
+}  # fmt: skip
 
 
 def gather(node: Node) -> Run:
@@ -41,6 +47,33 @@ def gather_elements(node: Node) -> Run:
         places = list(np.ogrid[tuple(map(slice, indices.shape))])
         places[axis] = indices
         return data[tuple(places)]
+
+    return run
+
+
+def scatter_elements(node: Node) -> Run:
+    """ScatterElements: a copy in which some elements are others, or are combined with them."""
+    axis = node["axis"]
+    reduction = node.attributes.get("reduction") or "none"
+    if reduction not in _REDUCTIONS:
+        raise ValueError(f"reduction: expected {', '.join(_REDUCTIONS)}, got {reduction!r}")
+    combine = _REDUCTIONS[reduction]
+
+    def run(data: Array, indices: Array, updates: Array) -> Array:
+        _check_indices(indices)
+        if indices.ndim != data.ndim:
+            raise ValueError(f"indices: expected {data.ndim} axes, got {indices.ndim}")
+        if updates.shape != indices.shape or updates.dtype != data.dtype:
+            got = _validate.describe(updates)
+            raise ValueError(f"updates: expected {indices.shape} {data.dtype}, got {got}")
+        places = list(np.ogrid[tuple(map(slice, indices.shape))])
+        places[axis] = indices
+        result: Array = data.copy()
+        if combine is None:
+            result[tuple(places)] = updates
+        else:
+            combine.at(result, tuple(places), updates)
+        return result
 
     return run
 

@@ -3,7 +3,7 @@
 What follows ONNX Runtime where ONNX' text leaves a choice: `clip` bounds what goes into all
 activations but that of the LSTM's cell state; an activation's name is compared without regard to
 case, and consumes a number of `activation_alpha` and `activation_beta` only if it has such a
-constant; the final states of a sequence of no steps are 0.
+constant; the final states of a sequence of no steps are 0, also where the whole batch has none.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastrnn import _validate
 from fastrnn.cells.activations import Clipped
 from fastrnn.cells.cifg import CoupledLSTM
 from fastrnn.cells.gru import GRU
@@ -105,11 +106,11 @@ def _prepared(node: Node, cells: list[Any], turns: tuple[bool, ...]) -> Run:
     if all(array is not None for name, array in pairs if given.get(name)):
         layer.frozen = layer.sequences(*weights, is_frozen=True)
     if layer.frozen and len(turns) == 1 and not given.get("sequence_lens") and not _layout(node):
-        return _plain(layer.frozen[0], turns[0], node)
+        return _plain(layer, layer.frozen[0], turns[0], node)
     return layer
 
 
-def _plain(frozen: Sequence, reverse: bool, node: Node) -> Run:
+def _plain(layer: _Layer, frozen: Any, reverse: bool, node: Node) -> Run:
     """Return what computes a node of one direction without lengths: little before it starts."""
     outputs, has_c = len(node.outputs), node.op == "LSTM"
 
@@ -118,13 +119,18 @@ def _plain(frozen: Sequence, reverse: bool, node: Node) -> Run:
         h: Array | None = None, c: Array | None = None, P: Any = None,
     ) -> Any:  # fmt: skip
         if not x.size:
-            raise _nothing(x)
+            return layer(x, W, R, B, lengths, h, c, P)
         state = None
         if h is not None or c is not None:
             state = (_only("initial_h", h), _only("initial_c", c))[: 1 + has_c]
-        y, states = frozen(x, state, reverse=reverse)
-        y = y[:, None]
-        return y if outputs == 1 else (y, *[final[None] for final in states])
+        bound = frozen.bound_run(x, state, reverse)
+        if bound is None:
+            y, states = frozen(x, state, reverse=reverse)
+            return y[:, None] if outputs == 1 else (y[:, None], *[s[None] for s in states])
+        y = bound.y.copy()[:, None]
+        results = y if outputs == 1 else (y, *[s.copy()[None] for s in bound.final])
+        bound.put_back()
+        return results
 
     return run
 
@@ -137,10 +143,6 @@ def _only(name: str, state: Array | None) -> Array | None:
         raise ValueError(f"{name}: expected one direction first, got shape {state.shape}")
     only: Array = state[0]
     return only
-
-
-def _nothing(x: Array) -> ValueError:
-    return ValueError(f"X: expected at least one step, sequence and feature, got shape {x.shape}")
 
 
 class _Layer:
@@ -206,22 +208,29 @@ class _Layer:
         if self.is_batch_major:
             x = x.swapaxes(0, 1)
             initial = [None if state is None else state.swapaxes(0, 1) for state in initial]
-        if not x.size:
-            raise _nothing(x)
         sequences = self.frozen or self.sequences(W, R, B, P, is_frozen=False)
-        T, batch, _ = x.shape
+        T, batch, features = x.shape
         D, H = len(sequences), R.shape[2]
+        if features != W.shape[2]:
+            raise ValueError(f"X: expected {W.shape[2]} features, got shape {x.shape}")
         sizes.check((T, batch, D, H))
         for name, state in zip(("initial_h", "initial_c"), initial, strict=False):
             if state is not None and state.shape != (D, batch, H):
                 raise ValueError(f"{name}: expected {(D, batch, H)}, got {state.shape}")
         y = np.empty((T, D, batch, H), x.dtype)
         finals = np.empty((len(initial), D, batch, H), x.dtype)
-        for d, (run, reverse) in enumerate(zip(sequences, self._turns, strict=True)):
-            starts = tuple(None if state is None else state[d] for state in initial)
-            y[:, d], finals[:, d] = run(x, starts, lengths=lengths, reverse=reverse)
-        if lengths is not None:
-            finals[:, :, lengths == 0] = 0
+        if not x.size:
+            if lengths is not None and (batch or lengths.size):
+                _validate.lengths_array(lengths, T, batch)
+            finals[...] = 0
+        else:
+            for d, (run, reverse) in enumerate(zip(sequences, self._turns, strict=True)):
+                starts: Any = tuple(None if state is None else state[d] for state in initial)
+                if all(state is None for state in initial):
+                    starts = None
+                y[:, d], finals[:, d] = run(x, starts, lengths=lengths, reverse=reverse)
+            if lengths is not None:
+                finals[:, :, lengths == 0] = 0
         if self.is_batch_major:
             y, finals = y.transpose(2, 0, 1, 3), finals.swapaxes(1, 2)
         return y if self._outputs == 1 else (y, *finals)

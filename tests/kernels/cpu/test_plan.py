@@ -35,6 +35,14 @@ def test_one_sequence_is_shared_by_its_units_and_many_by_the_batch():
     assert plan._plan(loop(1, 1, 8, 8), 64, 64).workers == 1  # too little work to wake anybody for
 
 
+def test_a_step_shares_weights_that_no_cache_of_one_core_holds(monkeypatch):
+    monkeypatch.setattr(plan, "second_level_size", lambda: 2 << 20)
+    plan._plan.cache_clear()
+    fresh = [loop(1, 1, H, H)._replace(is_fresh=True) for H in (256, 512)]
+    assert [plan._plan(one, 2, 2).members for one in fresh] == [1, 2]
+    plan._plan.cache_clear()
+
+
 def test_more_processors_never_make_a_loop_slower_on_paper():
     for shape in SHAPES:
         seconds = [plan._plan(loop(*shape), n, n).seconds for n in (1, 2, 4, 16, 64, 128)]

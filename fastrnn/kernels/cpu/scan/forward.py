@@ -71,7 +71,7 @@ class Scan(NamedTuple):
     table: Floats  # (P, table_rows, w)
     table_rows: int
     W: Floats
-    R: Floats
+    R: Floats  # None for one step from zeros: h @ R is left out
     inner: Floats  # the gates of R that take the cell's own operand
     bias: Floats
     h: Floats
@@ -348,7 +348,7 @@ def forward(cell, args, worker, workers):  # type: ignore[no-untyped-def]
                     if place == low and is_given(s.x):
                         prefetch_input(s, t, b + rows, begin + count)
                     input_tile(cell, s, t, panel, b, rows, scratch)
-                    if last > first:
+                    if last > first and is_given(s.R):
                         a = Left(h + b * h_row, h_row, 1, s.features, 1, 0)
                         add_product(rows, first, last, a, weights, scratch, width, scratch, width)
                     finish_tile(cell, s, t, panel, b, rows, scratch, h + b * h_row, h_row)
