@@ -142,6 +142,9 @@ def _split_bias(kind: Kind, db: Array) -> tuple[Array, Array]:
     return db[: 3 * H], np.concatenate([db[: 2 * H], db[3 * H :]])
 
 
+# Whether a gradient is a batch of them, as `torch.autograd.grad(..., is_grads_batched=True)` gives.
+_is_batched = getattr(torch._C._functorch, "is_legacy_batchedtensor", lambda _: False)
+
 # Who is asked before torch saves a tensor, or None.
 _saving_hooks = getattr(torch._C._autograd, "_top_saved_tensors_default_hooks", lambda _: None)
 
@@ -168,7 +171,7 @@ class _Recurrence(torch.autograd.Function):
         """Return the gradients of kind, which has none, and of the tensors."""
         tensors: tuple[Tensor, ...] = ctx.saved_tensors
         needed: tuple[bool, ...] = ctx.needs_input_grad[1:]
-        if torch.is_grad_enabled():
+        if torch.is_grad_enabled() or any(g is not None and _is_batched(g) for g in gradients):
             return (None, *_differentiable(ctx.kind, tensors, gradients, needed))
         course = ctx.course
         is_y_written = ctx.kind.directions == 1 and course and ctx.y._version != ctx.version
@@ -188,16 +191,22 @@ def _differentiable(
     gradients: Sequence[Tensor | None],
     needed: Sequence[bool],
 ) -> list[Tensor | None]:
-    """Return the gradients of the tensors so that they can be differentiated themselves."""
-    # Of the tensors alone: one may have been computed from another, as a state from weights.
-    aliases = [tensor.view_as(tensor) for tensor in tensors]
-    outputs = formula.run(kind, *aliases)
+    """Return the gradients of the tensors by torch's own operations.
+
+    They can be differentiated themselves where gradients are enabled, and the gradients given may
+    be batches of them.
+    """
+    is_differentiated = torch.is_grad_enabled()
+    with torch.enable_grad():
+        # Of the tensors alone: one may have been computed from another, as a state from weights.
+        aliases = [tensor.view_as(tensor) for tensor in tensors]
+        outputs = formula.run(kind, *aliases)
     given = [(o, g) for o, g in zip(outputs, gradients, strict=True) if g is not None]
     wanted = [alias for alias, is_needed in zip(aliases, needed, strict=True) if is_needed]
     found = iter(
         torch.autograd.grad(
             [output for output, _ in given], wanted, [gradient for _, gradient in given],
-            create_graph=True, allow_unused=True,
+            create_graph=is_differentiated, allow_unused=True,
         )
     )  # fmt: skip
     return [next(found) if is_needed else None for is_needed in needed]
