@@ -35,6 +35,7 @@ def run(kind: Kind, *tensors: Tensor) -> tuple[Tensor, ...]:
     x, weights, states = kind.parts(tensors)
     if kind.layout is not None:
         x = packing.pad(x, kind.layout)
+        kind = kind._replace(lengths=kind.layout.lengths)
     results = []
     for n, direction in enumerate(weights):
         initial = tuple(s[n] for s in states) if states else _zeros(kind, x, direction)
@@ -61,7 +62,7 @@ def _direction(
     b_ih, b_hh = rest[:2] if kind.has_bias else (None, None)
     T = x.shape[0]
     inputs = linear(x, w_ih, b_ih)
-    lengths = None if kind.layout is None else torch.from_numpy(kind.layout.lengths)
+    lengths = None if kind.lengths is None else torch.from_numpy(kind.lengths)
     y: list[Tensor] = [x.new_empty(0)] * T
     for t in reversed(range(T)) if is_reverse else range(T):
         new = _step(kind.mode, inputs[t], linear(states[0], w_hh, b_hh), states)

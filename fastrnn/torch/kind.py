@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from fastrnn.torch.packing import Layout
 
 T = TypeVar("T")
@@ -28,13 +31,16 @@ class Kind(NamedTuple):
         Whether each direction has b_ih and b_hh.
     directions : int
         1 or 2.
+    lengths : (B,) int64 array, optional
+        Steps of each sequence; all of them if not given.
     layout : Layout, optional
-        Where packed rows belong.
+        Where the rows belong if they are packed.
     """
 
     mode: str
     has_bias: bool = True
     directions: int = 1
+    lengths: NDArray[np.int64] | None = None
     layout: Layout | None = None
 
     @property

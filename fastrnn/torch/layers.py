@@ -87,7 +87,7 @@ class Layers(Module, nn.RNNBase):
         if not is_lstm(mode) and not fallback.pays_off(T, B, weights, tensors):
             return None
         D = 2 if self.bidirectional else 1
-        kind = Kind(mode, self.bias, D, layout if is_flat else None)
+        kind = Kind(mode, self.bias, D, layout=layout if is_flat else None)
         n = kind.weights * D
         y, finals = x, []
         for layer in range(self.num_layers):

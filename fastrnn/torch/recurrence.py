@@ -83,7 +83,7 @@ class _Course:
                 _joined_bias(kind, rest[0], rest[1]) if kind.has_bias else None,
                 tuple(s[n] for s in states) if states else None,
                 extra={"P": rest[-1].T} if kind.mode == "LSTMP" else None,
-                reverse=n == 1, training=training, wants_dx=wants_dx,
+                lengths=kind.lengths, reverse=n == 1, training=training, wants_dx=wants_dx,
             )  # fmt: skip
             results.append((y, final, backward))
         self._backwards = [backward for _, _, backward in results]
