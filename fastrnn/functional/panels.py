@@ -164,7 +164,8 @@ def empty_like(matrix: Array) -> Array:
     """Return a matrix of arbitrary content whose rows, or else columns, lie as another's do."""
     row, column = matrix.strides
     if row == matrix.itemsize and column != row:
-        return buffers.empty(matrix.shape[::-1], matrix.dtype).T
+        gradient: Array = buffers.empty(matrix.shape[::-1], matrix.dtype).T
+        return gradient
     return buffers.empty(matrix.shape, matrix.dtype)
 
 

@@ -16,6 +16,8 @@ than a single small step: cells, and calls of RNN and GRU with one step, are tor
 certain size and while they are trained.
 
 How many threads take part is up to `fastrnn.set_num_threads`, not to `torch.set_num_threads`.
+They are those of torch itself, on Linux, where it has as many: its threads stay awake for some
+milliseconds after each operation, and others would have to share the processors with them.
 Outputs may be written to in place before backward, arguments may not, as usual; writing through
 `.data` or NumPy goes unnoticed.
 

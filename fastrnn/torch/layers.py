@@ -76,8 +76,8 @@ class Layers(Module, nn.RNNBase):
         """
         is_flat = layout is not None and not layout.is_even
         if layout is not None and not is_flat:
-            x = x.view(layout.T, layout.B, -1) if x.is_contiguous() else x.unflatten(0, layout[:2])
-        T, B = layout[:2] if is_flat else x.shape[:2]
+            x = x.reshape(layout.T, layout.B, -1)
+        T, B = x.shape[:2] if layout is None else layout[:2]
         weights = self._weights()
         tensors = (x, *states, *weights)
         if not fallback.takes(tensors) or not self._fits(x, B, states, weights):

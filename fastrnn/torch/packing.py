@@ -46,7 +46,7 @@ def pad(rows: Tensor, layout: Layout) -> Tensor:
     is_there = _is_there(layout)
     sources = torch.where(is_there, is_there.flatten().cumsum(0).view_as(is_there) - 1, len(rows))
     with_zeros = torch.cat([rows, rows.new_zeros(1, rows.shape[1])])
-    return with_zeros.index_select(0, sources.flatten()).unflatten(0, is_there.shape)
+    return with_zeros.index_select(0, sources.flatten()).view(layout.T, layout.B, -1)
 
 
 def pack(padded: Tensor, layout: Layout) -> Tensor:

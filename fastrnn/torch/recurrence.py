@@ -66,7 +66,7 @@ def run(kind: Kind, *tensors: Tensor) -> tuple[Tensor, ...]:
 class _Course:
     """A run of a layer, and what the gradients need of it.
 
-    outputs   y, D * S features in the form of x, and the final states, as arrays that may be written to
+    outputs   y, D * S features in the form of x, and the final states; they may be written to
     """
 
     def __init__(

@@ -22,6 +22,7 @@ from numba.extending import intrinsic
 
 from fastrnn._jit import kernel, machine_address
 from fastrnn.kernels.cpu import atomics
+from fastrnn.kernels.cpu.jobs import call_task
 
 _INT32 = ir.IntType(32)
 _INT64 = ir.IntType(64)
@@ -42,18 +43,6 @@ def _memory(context):  # type: ignore[no-untyped-def]
         return builder.ptrtoint(job, _INT64)
 
     return types.intp(), generate
-
-
-@intrinsic
-def _call(context, address, cell, args, worker, workers):  # type: ignore[no-untyped-def]
-    """Call the task at machine address `address`."""
-
-    def generate(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
-        function = ir.FunctionType(ir.VoidType(), [_INT64] * 4).as_pointer()
-        builder.call(builder.inttoptr(args[0], function), args[1:])
-        return context.get_dummy_value()
-
-    return types.void(*[types.intp] * 5), generate
 
 
 @intrinsic
@@ -94,7 +83,7 @@ def join(job):  # type: ignore[no-untyped-def]
         if worker >= workers:
             return
         task, cell = atomics.read(job + _TASK), atomics.read(job + _CELL)
-        _call(task, cell, atomics.read(job + _ARGS), worker, workers)
+        call_task(task, cell, atomics.read(job + _ARGS), worker, workers)
         if is_team:
             return
 
@@ -131,12 +120,12 @@ class OpenMP:
     """
 
     def __init__(self, library: ctypes.CDLL) -> None:
+        word, memory = ctypes.c_int64, ctypes.c_char_p
         parallel, count = (
-            ctypes.cast(getattr(library, name), ctypes.c_void_p).value
+            ctypes.cast(getattr(library, name), ctypes.c_void_p).value or 0
             for name in ("GOMP_parallel", "omp_get_num_threads")
         )
         member = machine_address(join, types.void(types.intp))
-        word, memory = ctypes.c_int64, ctypes.c_char_p
         address = machine_address(dispatch, types.void(*[types.intp] * 9))
         kind = ctypes.CFUNCTYPE(None, *[word] * 5, memory, memory, word, word)
         self._functions = word(parallel), word(count), word(member)
@@ -163,7 +152,7 @@ _is_child = False
 
 
 def _after_fork() -> None:
-    """A child of a fork has none of the threads that the library thinks it has."""
+    """Lend nothing in a forked child: it has none of the threads that the library counts on."""
     global _is_child
     _is_child = True
     lent.openmp = None
