@@ -84,7 +84,7 @@ class Layers(Module, nn.RNNBase):
             return None
         mode = self._mode
         # torch's oneDNN packs the weights of an LSTM, too.
-        if not is_lstm(mode) and not fallback.pays_off(T, B, weights, tensors):
+        if not is_lstm(mode) and not fallback.pays_off(T, B, tensors):
             return None
         D = 2 if self.bidirectional else 1
         kind = Kind(mode, self.bias, D, layout=layout if is_flat else None)
