@@ -11,7 +11,7 @@ from fastrnn.functional.dropout import apply_mask, dropout
 from fastrnn.functional.embedding import embedding, used_rows
 from fastrnn.functional.frozen import freeze
 from fastrnn.functional.linear import linear
-from fastrnn.functional.options import Embedded
+from fastrnn.functional.options import Embedded, Packed
 from fastrnn.functional.rnn import rnn
 from fastrnn.functional.softmax_cross_entropy import softmax_cross_entropy
 from fastrnn.functional.stack import Direction, stack
@@ -19,6 +19,7 @@ from fastrnn.functional.stack import Direction, stack
 __all__ = [
     "Direction",
     "Embedded",
+    "Packed",
     "apply_mask",
     "cross_entropy",
     "ctc",

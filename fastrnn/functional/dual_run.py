@@ -136,7 +136,7 @@ class DualRun(Run):
             table = weights.same("ddx", ddx, (self.table_rows, weights.I))
             ddx, _ = embedding(self.table_ids, table)
         if ddx is not None:
-            shape = (self.T, self.sequences, weights.I)
+            shape = (*self.leading, weights.I)
             ddx = self._of_steps(weights.same("ddx", ddx, shape))
         assert self.x is not None
         self.inputs = dual(self.x.array.reshape(N, weights.I), ddx)

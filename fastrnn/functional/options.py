@@ -19,6 +19,20 @@ class Embedded(NamedTuple):
     table: ArrayLike
 
 
+class Packed(NamedTuple):
+    """Unequal sequences without their padding, the longest first, step after step.
+
+    Step t has a row for each sequence that is so long, in the order of the sequences.  What has
+    (T, B) in its shape otherwise, has (N,) here: y and the gradients of x and y.
+
+    rows     (N, I) float32 or float64
+    lengths  (B,) integers of at least 1, none higher than the one before
+    """
+
+    rows: ArrayLike
+    lengths: ArrayLike
+
+
 class Options(NamedTuple):
     """What else `rnn` is told; see there."""
 

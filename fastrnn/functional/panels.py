@@ -160,11 +160,27 @@ def packed_transposed(matrix: Array, panels: Panels) -> Array:
     return target
 
 
+def empty_like(matrix: Array) -> Array:
+    """Return a matrix of arbitrary content whose rows, or else columns, lie as another's do."""
+    row, column = matrix.strides
+    if row == matrix.itemsize and column != row:
+        gradient: Array = buffers.empty(matrix.shape[::-1], matrix.dtype).T
+        return gradient
+    return buffers.empty(matrix.shape, matrix.dtype)
+
+
 def unpacked(source: Array, panels: Panels, columns: int) -> Array:
     """Return the matrix (K, columns) whose panels (panels, K, width) are given."""
     matrix = buffers.empty((source.shape[1], columns), source.dtype)
     unpack_into(matrix, source, panels)
     return matrix
+
+
+def unpacked_like(matrix: Array, source: Array, panels: Panels) -> Array:
+    """Return the gradient of a matrix, laid out as that is, whose panels are given."""
+    gradient = empty_like(matrix)
+    unpack_into(gradient, source, panels)
+    return gradient
 
 
 def unpack_into(matrix: Array, source: Array, panels: Panels) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastrnn.functional import steps as time_steps
+from fastrnn.functional.panels import empty_like
 from fastrnn.functional.run import Gradients, Run, States
 from fastrnn.functional.weights import Weights
 from fastrnn.kernels.cpu import buffers, plan
@@ -206,14 +207,13 @@ class Replay:
         run = self._run
         weights, dtype = run.weights, run.dtype
 
-        def like(array: Any) -> Any:
-            return None if array is None else buffers.empty(array.shape, dtype)
-
         dx = None
         if wants_dx:
             rows = buffers.empty((run.steps.N, weights.I), dtype)
             dx = time_steps.unview(rows, run.steps, run.reverse, run.T)
-        return Gradients(dx, like(weights.W), like(weights.R), like(weights.b), ())
+        dR = None if weights.R is None else empty_like(weights.R)
+        db = None if weights.b is None else buffers.empty(weights.b.shape, dtype)
+        return Gradients(dx, empty_like(weights.W), dR, db, ())
 
     def _end(self, is_over: bool) -> None:
         """Let others use it if the run is over."""

@@ -7,8 +7,9 @@ from typing import Any
 
 from numpy.typing import ArrayLike, NDArray
 
+from fastrnn import _validate
 from fastrnn.functional.normalised import run_of
-from fastrnn.functional.options import Embedded, Options
+from fastrnn.functional.options import Embedded, Options, Packed
 from fastrnn.functional.recompute import ChunkedRun, Sequences
 from fastrnn.functional.replay import Replay, Replays
 from fastrnn.functional.run import Gradients, Run
@@ -23,7 +24,7 @@ _replays = Replays()
 
 def rnn(
     cell: Any,
-    x: ArrayLike | Embedded,
+    x: ArrayLike | Embedded | Packed,
     W: ArrayLike,
     R: ArrayLike | None,
     b: ArrayLike | None = None,
@@ -46,7 +47,7 @@ def rnn(
     ----------
     cell : str or cell
         A name out of `fastrnn.cells.CELLS`, or an instance of a cell class.
-    x : (T, B, I) array or Embedded
+    x : (T, B, I) array, Embedded or Packed
         Input, float32 or float64, with any strides of time and batch: pass batch-major data as
         `x.swapaxes(0, 1)`.
     W : (I, G * H) array
@@ -125,6 +126,15 @@ def rnn(
             return *replay.forward(x, (W, R, b), state), Backward(replay, wants_dx)
     weights = Weights(cell, W, R, b, extra)
     options = Options(recurrent_mask, zoneout, truncate)
+    if isinstance(x, Packed):
+        others = {
+            "lengths": lengths, "resets": resets, "recurrent_mask": recurrent_mask,
+            "zoneout": zoneout, "recompute": recompute,
+        }  # fmt: skip
+        for name, value in others.items():
+            if value is not None:
+                got = _validate.describe(value)
+                raise ValueError(f"{name}: expected None for packed input, got {got}")
     if recompute is not None and training:
         chunks = ChunkedRun(weights, recompute)
         chunks.read(Sequences(x, lengths, resets, reverse), state, options)

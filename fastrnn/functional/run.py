@@ -12,8 +12,8 @@ from fastrnn import _validate
 from fastrnn.cells.protocol import projects
 from fastrnn.functional import steps as time_steps
 from fastrnn.functional.embedding import embedding
-from fastrnn.functional.options import Embedded, Options
-from fastrnn.functional.panels import Share, unpack_into, unpacked
+from fastrnn.functional.options import Embedded, Options, Packed
+from fastrnn.functional.panels import Share, empty_like, unpack_into, unpacked, unpacked_like
 from fastrnn.functional.products import input_gradient, project, weight_gradient
 from fastrnn.functional.weights import Weights
 from fastrnn.kernels.cpu import buffers, gemm, plan, scan, schedule, table
@@ -90,9 +90,12 @@ class Run:
                 self.E, self.ids = np.ascontiguousarray(E), ids
             else:
                 x, self.embedding_backward = embedding(ids, E)
+        if isinstance(x, Packed):
+            self._read_packed(x, reverse)
+            return
         if self.ids is None:
             x = weights.same("x", x, ("T", "B", weights.I))
-        self.T, B = x.shape[:2] if self.ids is None else self.ids.shape
+        self.T, B = self.leading = x.shape[:2] if self.ids is None else self.ids.shape
         self.sequences = B
         self.steps = time_steps.even_steps(self.T, B)
         if lengths is not None:
@@ -112,8 +115,24 @@ class Run:
             self.ids = np.ascontiguousarray(by_step).reshape(-1)
             self.x_rows = time_steps.all_rows(self.E, self.E.shape[0], weights.I)
 
+    def _read_packed(self, x: Packed, reverse: bool) -> None:
+        """Check x, and put it into the order of the steps."""
+        rows = self.weights.same("x.rows", x.rows, ("N", self.weights.I))
+        lengths = _validate.lengths_array(x.lengths, len(rows), max(1, np.size(x.lengths)))
+        if lengths.min() < 1 or (np.diff(lengths) > 0).any():
+            raise ValueError("x.lengths: expected numbers of at least 1, the highest first")
+        if lengths.sum() != len(rows):
+            raise ValueError(
+                f"x.rows: expected {lengths.sum()} rows, as many as the lengths add up to, "
+                f"got {len(rows)}"
+            )
+        self.T, self.sequences = int(lengths[0]), len(lengths)
+        self.leading = (len(rows),)
+        self.steps = time_steps.flat_steps(lengths, reverse)
+        self.place_input(rows)
+
     def place_input(self, x: Array) -> None:
-        """Put x (T, B, I) into the order of the steps."""
+        """Put x (T, B, I), or flat (N, I), into the order of the steps."""
         self.x = time_steps.view(x, self.steps, self.reverse)
         self.x_rows = self.x.rows(self.steps)
 
@@ -160,11 +179,10 @@ class Run:
 
     def read_cotangents(self, dy: Any, dstate: Any, dstates: Any) -> tuple[Any, Any, Any]:
         """Check the gradients of the outputs; those of h at all steps are part of dy."""
-        T, B = self.T, self.sequences
         if dy is not None:
-            dy = self.weights.same("dy", dy, (T, B, self.weights.features))
-        of_end = self.checked_states("dstate", dstate, (B,))
-        of_steps = self.checked_states("dstates", dstates, (T, B))
+            dy = self.weights.same("dy", dy, (*self.leading, self.weights.features))
+        of_end = self.checked_states("dstate", dstate, (self.sequences,))
+        of_steps = self.checked_states("dstates", dstates, self.leading)
         if of_steps[0] is not None:
             dy = of_steps[0] if dy is None else dy + of_steps[0]
         return dy, of_end, of_steps[1:]
@@ -382,7 +400,7 @@ class Run:
         da = self.gates if self.ids is None else self._looked_up_gradient()
         has_bias = weights.b is not None
         dW, db = weight_gradient(self.x_rows, da, tile.all, tile.input, has_bias)
-        dW = unpacked(dW, tile.input.panels, weights.W.shape[1])
+        dW = unpacked_like(weights.W, dW, tile.input.panels)
         if weights.b is not None and db is not None:
             db = unpacked(db, tile.all, len(weights.b))[0]
         dx = input_gradient(weights.W, da, tile.all, tile.input) if wants_dx else None
@@ -404,14 +422,14 @@ class Run:
         whole = Share(panels, 0, panels.vectors)
         rows = time_steps.all_rows(self.operand, self.steps.N, weights.H)
         dP, _ = weight_gradient(rows, self.dprojected, panels, whole, False)
-        return {"P": unpacked(dP, panels, weights.features)}
+        return {"P": unpacked_like(weights.extra["P"], dP, panels)}
 
     def _recurrent_gradient(self) -> Array | None:
         """Return dR, or None where there is no R."""
         weights, tile = self.weights, self.tile
         if weights.R is None:
             return None
-        dR = buffers.empty(weights.R.shape, self.dtype)
+        dR = empty_like(weights.R)
         operands = [(tile.recurrent, self._multiplied_h())]
         if tile.inner.first < tile.inner.last:
             rows = time_steps.all_rows(self.operand, self.steps.N, weights.H)

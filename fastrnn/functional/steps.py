@@ -115,6 +115,8 @@ class Packing(NamedTuple):
     is_cut   whether a reset at its first step keeps the initial state out
 
     turn     1, or -1 where time runs backwards
+    is_flat  whether the user's arrays are (N, M) and packed as `options.Packed`
+    taken    (N,) which row of those each row is, and the other way round; None for the same
     """
 
     order: Indices
@@ -127,6 +129,8 @@ class Packing(NamedTuple):
     last: Indices
     is_cut: NDArray[np.bool_]
     turn: int
+    is_flat: bool = False
+    taken: Indices | None = None
 
 
 @lru_cache(maxsize=64)
@@ -190,6 +194,18 @@ def packed_steps(
         -1 if reverse else 1,
     )  # fmt: skip
     return Steps(T, B, int(rows[-1]), rows, packing)
+
+
+def flat_steps(lengths: Indices, reverse: bool) -> Steps:
+    """Return the steps of sequences that are packed already; see `options.Packed`."""
+    steps = packed_steps(lengths, reverse)
+    assert steps.packing is not None
+    taken = None
+    if reverse:
+        t = np.repeat(np.arange(steps.T), np.diff(steps.rows))
+        place = np.arange(steps.N) - steps.rows[t]
+        taken = steps.rows[lengths[place] - 1 - t] + place
+    return steps._replace(packing=steps.packing._replace(is_flat=True, taken=taken))
 
 
 def _longest_first(sizes: Indices) -> Indices:
@@ -262,14 +278,18 @@ def _ends(N: int) -> Indices:
 
 
 def view(array: Array, steps: Steps, reverse: bool) -> StepView:
-    """Return a user's (T, sequences, M) array in the order of the steps.
+    """Return a user's (T, sequences, M) array, or (N, M) if flat, in the order of the steps.
 
     float32, float64 or int32; nothing is copied unless the sequences are packed or M is not
     contiguous.
     """
-    M = array.shape[2]
-    if array.strides[2] != array.itemsize and M > 1:
+    M = array.shape[-1]
+    if array.strides[-1] != array.itemsize and M > 1:
         array = np.ascontiguousarray(array)
+    if steps.packing is not None and steps.packing.is_flat:
+        array = _taken(array, steps.packing)
+        row = array.strides[0] // array.itemsize
+        return StepView(array, steps.rows[:-1] * row, row)
     if steps.packing is not None:
         return StepView(_packed(array, steps, steps.packing), steps.rows[:-1] * M, M)
     if reverse:
@@ -306,9 +326,11 @@ def _as_floats(array: Array) -> Array:
 def unview(rows: Array, steps: Steps, reverse: bool, T: int) -> Array:
     """Return rows (N, M) as a user's (T, sequences, M) array, 0 where there is no row.
 
-    May be a view.
+    (N, M) if flat.  May be a view.
     """
     packing = steps.packing
+    if packing is not None and packing.is_flat:
+        return _taken(rows, packing)[:]
     if packing is None:
         array = rows.reshape(steps.T, steps.B, -1)
         return array[::-1] if reverse else array
@@ -322,6 +344,15 @@ def unview(rows: Array, steps: Steps, reverse: bool, T: int) -> Array:
     )  # fmt: skip
     kernel.scatter(None, arguments, workers_over(array.size))
     return array[:]  # NumPy lets nobody set flags of the array that borrows the memory itself
+
+
+def _taken(rows: Array, packing: Packing) -> Array:
+    """Return flat rows (N, M) in the other of both orders."""
+    if packing.taken is None:
+        return rows
+    taken = buffers.empty(rows.shape, rows.dtype)
+    np.take(rows, packing.taken, axis=0, out=taken, mode="clip")  # else it is copied twice
+    return taken
 
 
 @lru_cache(maxsize=256)

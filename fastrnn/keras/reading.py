@@ -274,9 +274,7 @@ class _Reader:
 
     def ended(self, model: Any, config: dict[str, Any]) -> Any:
         """Return a model with the initializers of its description."""
-        layers = model._all_layers()
-        templates = [v for layer in layers for v in layer._arguments.values()]
-        self.budget.end([*layers, *(v for v in templates if isinstance(v, Layer))])
+        self.budget.end(list(_with_templates(model._all_layers())))
         if config.get("trainable") is False:
             model.trainable = False
         return model
@@ -370,6 +368,14 @@ def _input(config: dict[str, Any]) -> Symbol:
     return Input(
         batch_shape=tuple(config["batch_shape"]), dtype=config["dtype"], name=config["name"]
     )
+
+
+def _with_templates(layers: list[Any]) -> Iterator[Any]:
+    """Yield layers, and those that their constructors were given, which made copies of them."""
+    for layer in layers:
+        yield layer
+        given = leaves(list(layer._arguments.values()))
+        yield from _with_templates([value for value in given if isinstance(value, Layer)])
 
 
 def _is_operation(described: dict[str, Any]) -> bool:

@@ -12,10 +12,12 @@ layers, and cells with it.  `torch.jit.script(model)` puts torch.nn's modules in
 in `model` itself.
 
 Packing the weights, which is done in every call so that every change of them is seen, costs more
-than a single small step: cells, and calls of RNN and GRU with one step, are torch.nn's own below a
-certain size and while they are trained.
+than a single step of few rows: cells, and calls of RNN and GRU with one step, are torch.nn's own
+below 512 rows and while they are trained.
 
 How many threads take part is up to `fastrnn.set_num_threads`, not to `torch.set_num_threads`.
+They are those of torch itself, on Linux, where it has as many: its threads stay awake for some
+milliseconds after each operation, and others would have to share the processors with them.
 Outputs may be written to in place before backward, arguments may not, as usual; writing through
 `.data` or NumPy goes unnoticed.
 

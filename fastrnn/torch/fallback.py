@@ -19,9 +19,11 @@ from torch.nn.utils.rnn import PackedSequence
 _PLAIN = (Tensor, Parameter)
 _DTYPES = (torch.float32, torch.float64)
 
-# A single step is faster on the kernels from about so many rows and multiply-adds on.
-STEP_ROWS = 32
-STEP_WORK = 1 << 22
+# A single step may be faster on the kernels from about so many rows on.  Measured on an Intel Xeon
+# of 2023 with 256 units and one thread, without gradients, and how many times as long torch takes:
+# LSTMCell 0.6 with 32 rows, 1.1 with 256, 1.3 with 512; GRUCell 0.5, 0.7 and 1.0.  In training
+# both take 0.3 to 0.8 with 1 to 64 rows.
+STEP_ROWS = 512
 
 _told: set[str] = set()
 
@@ -60,7 +62,7 @@ def takes(tensors: Sequence[Any]) -> bool:
     return True
 
 
-def pays_off(T: int, B: int, weights: Sequence[Tensor], tensors: Sequence[Tensor]) -> bool:
+def pays_off(T: int, B: int, tensors: Sequence[Tensor]) -> bool:
     """Return whether the kernels are worth calling where torch.nn multiplies by BLAS.
 
     They pack the weights in every call.  A single step of few rows does not make up for it, and a
@@ -68,9 +70,8 @@ def pays_off(T: int, B: int, weights: Sequence[Tensor], tensors: Sequence[Tensor
     """
     if T > 1:
         return True
-    if B < STEP_ROWS or B * sum(weight.numel() for weight in weights) < STEP_WORK:
-        return False
-    return not (torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors))
+    is_trained = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
+    return B >= STEP_ROWS and not is_trained
 
 
 def tell(name: str, values: Iterable[Any]) -> None:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
+from fastrnn.torch import packing
 from fastrnn.torch.kind import Kind, is_lstm
 
 States = tuple[Tensor, ...]
@@ -24,20 +25,26 @@ def run(kind: Kind, *tensors: Tensor) -> tuple[Tensor, ...]:
     kind : Kind
         What it computes.
     *tensors : tensors
-        x (T, B, I), weights and states; see `Kind`.
+        x, weights and states; see `Kind`.
 
     Returns
     -------
     tuple of tensors
-        y (T, B, D * S) and the final states.
+        y, D * S features in the form of x, and the final states.
     """
     x, weights, states = kind.parts(tensors)
+    if kind.layout is not None:
+        x = packing.pad(x, kind.layout)
+        kind = kind._replace(lengths=kind.layout.lengths)
     results = []
     for n, direction in enumerate(weights):
         initial = tuple(s[n] for s in states) if states else _zeros(kind, x, direction)
         results.append(_direction(kind, x, direction, initial, is_reverse=n == 1))
     finals = zip(*(final for _, final in results), strict=True)
-    return torch.cat([y for y, _ in results], -1), *(torch.stack(parts) for parts in finals)
+    y = torch.cat([y for y, _ in results], -1)
+    if kind.layout is not None:
+        y = packing.pack(y, kind.layout)
+    return y, *(torch.stack(parts) for parts in finals)
 
 
 def _zeros(kind: Kind, x: Tensor, weights: Sequence[Tensor]) -> States:

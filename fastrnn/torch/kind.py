@@ -8,6 +8,8 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from fastrnn.torch.packing import Layout
+
 T = TypeVar("T")
 
 
@@ -16,7 +18,7 @@ class Kind(NamedTuple):
 
     Its tensors are, in this order:
 
-    x        (T, B, I)
+    x        (T, B, I), or packed rows (N, I); y likewise
     weights  for each of D directions w_ih (G * H, I), w_hh (G * H, S), if it has biases b_ih and
              b_hh (G * H,), and if it projects w_hr (S, H); S is H where it does not
     states   the initial h (D, B, S) and, of an LSTM, c (D, B, H); zeros where they are left out
@@ -31,12 +33,15 @@ class Kind(NamedTuple):
         1 or 2.
     lengths : (B,) int64 array, optional
         Steps of each sequence; all of them if not given.
+    layout : Layout, optional
+        Where the rows belong if they are packed.
     """
 
     mode: str
     has_bias: bool = True
     directions: int = 1
     lengths: NDArray[np.int64] | None = None
+    layout: Layout | None = None
 
     @property
     def weights(self) -> int:

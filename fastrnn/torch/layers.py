@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from fastrnn.torch import fallback, packing, recurrence
+from fastrnn.torch.dropout import dropout
 from fastrnn.torch.kind import Kind, gates, is_lstm
 from fastrnn.torch.module import Module
 
@@ -73,6 +74,9 @@ class Layers(Module, nn.RNNBase):
 
         x (T, B, I) or packed rows (N, I), as y; states (layers * D, B, S or H), [] for zeros.
         """
+        is_flat = layout is not None and not layout.is_even
+        if layout is not None and not is_flat:
+            x = x.reshape(layout.T, layout.B, -1)
         T, B = x.shape[:2] if layout is None else layout[:2]
         weights = self._weights()
         tensors = (x, *states, *weights)
@@ -80,24 +84,25 @@ class Layers(Module, nn.RNNBase):
             return None
         mode = self._mode
         # torch's oneDNN packs the weights of an LSTM, too.
-        if not is_lstm(mode) and not fallback.pays_off(T, B, weights, tensors):
+        if not is_lstm(mode) and not fallback.pays_off(T, B, tensors):
             return None
         D = 2 if self.bidirectional else 1
-        kind = Kind(mode, self.bias, D, None if layout is None else layout.lengths)
+        kind = Kind(mode, self.bias, D, layout=layout if is_flat else None)
         n = kind.weights * D
-        y = x if layout is None else packing.pad(x, layout)
-        if self.num_layers == 1:
-            y, *final = recurrence.run(kind, y, *weights, *states)
-            return y if layout is None else packing.pack(y, layout), final
-        finals = []
+        y, finals = x, []
         for layer in range(self.num_layers):
-            if layer and self.training and self.dropout:
-                y = self._dropped(y, layout)
-            initial = [state[layer * D : (layer + 1) * D] for state in states]
+            if layer and self.training:
+                y = dropout(y, self.dropout)
+            initial = states
+            if self.num_layers > 1:
+                initial = [state[layer * D : (layer + 1) * D] for state in states]
             y, *final = recurrence.run(kind, y, *weights[layer * n : (layer + 1) * n], *initial)
             finals.append(final)
-        final = [torch.cat(parts) for parts in zip(*finals, strict=True)]
-        return y if layout is None else packing.pack(y, layout), final
+        if layout is not None and not is_flat:
+            y = y.flatten(0, 1)
+        if len(finals) == 1:
+            return y, finals[0]
+        return y, [torch.cat(parts) for parts in zip(*finals, strict=True)]
 
     def _fits(self, x: Tensor, B: int, states: Tensors, weights: Tensors) -> bool:
         """Return whether all shapes are as they should be."""
@@ -142,12 +147,6 @@ class Layers(Module, nn.RNNBase):
     def _hidden(self, states: Tensors) -> Tensor | tuple[Tensor, ...]:
         """Return states as `forward` does."""
         return tuple(states) if is_lstm(self._mode) else states[0]
-
-    def _dropped(self, y: Tensor, layout: packing.Layout | None) -> Tensor:
-        """Return the input of the next layer; torch's generator is used just as torch.nn does."""
-        if layout is None:
-            return torch.dropout(y, self.dropout, True)
-        return packing.pad(torch.dropout(packing.pack(y, layout), self.dropout, True), layout)
 
 
 @lru_cache(maxsize=256)

@@ -16,9 +16,11 @@ from torch import Tensor
 
 from fastrnn import cells
 from fastrnn.cells.activations import Relu
-from fastrnn.functional import rnn
+from fastrnn.functional import Packed, rnn
+from fastrnn.kernels.cpu import buffers
 from fastrnn.torch import formula
 from fastrnn.torch.kind import Kind
+from fastrnn.torch.threads import on_threads_of_torch
 
 Array = NDArray[Any]
 
@@ -40,13 +42,13 @@ def run(kind: Kind, *tensors: Tensor) -> tuple[Tensor, ...]:
     kind : Kind
         What it computes.
     *tensors : tensors
-        x (T, B, I), the weights and, unless they are zeros, the initial states, as `Kind` says;
+        x, the weights and, unless they are zeros, the initial states, as `Kind` says;
         float32 or float64 on the CPU, of any strides.
 
     Returns
     -------
     tuple of tensors
-        y (T, B, D * S) and the final states.
+        y, D * S features in the form of x, and the final states.
 
     Raises
     ------
@@ -56,14 +58,15 @@ def run(kind: Kind, *tensors: Tensor) -> tuple[Tensor, ...]:
     if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
         outputs: tuple[Tensor, ...] = _Recurrence.apply(kind, *tensors)  # type: ignore[no-untyped-call]
         return outputs
-    course = _Course(kind, tensors, training=False, wants_dx=False)
+    with on_threads_of_torch():
+        course = _Course(kind, tensors, training=False, wants_dx=False)
     return tuple(torch.from_numpy(array) for array in course.outputs)
 
 
 class _Course:
     """A run of a layer, and what the gradients need of it.
 
-    outputs   y (T, B, D * S) and the final states, as arrays that may be written to
+    outputs   y, D * S features in the form of x, and the final states; they may be written to
     """
 
     def __init__(
@@ -72,10 +75,11 @@ class _Course:
         self.kind = kind
         x, weights, states = kind.parts([_array(tensor) for tensor in tensors])
         cell = _CELLS[kind.mode]
+        given = x if kind.layout is None else Packed(x, kind.layout.lengths)
         results = []
         for n, (w_ih, w_hh, *rest) in enumerate(weights):
             y, final, backward = rnn(
-                cell, x, w_ih.T, w_hh.T,
+                cell, given, w_ih.T, w_hh.T,
                 _joined_bias(kind, rest[0], rest[1]) if kind.has_bias else None,
                 tuple(s[n] for s in states) if states else None,
                 extra={"P": rest[-1].T} if kind.mode == "LSTMP" else None,
@@ -88,7 +92,7 @@ class _Course:
             # Whoever writes there raises the tensor's version, which `_Recurrence` looks at.
             y.flags.writeable = True
         else:
-            y = np.concatenate([y for y, _, _ in results], axis=-1)
+            y = _side_by_side([y for y, _, _ in results])
         self.outputs = (y, *_stacked([final for _, final, _ in results]))
 
     def backward(self, dy: Array | None, dstates: Sequence[Array | None]) -> list[Array | None]:
@@ -119,6 +123,13 @@ def _array(tensor: Tensor) -> Array:
     return tensor.numpy(force=True)
 
 
+def _side_by_side(outputs: Sequence[Array]) -> Array:
+    """Return (..., S) of both directions as (..., 2 * S)."""
+    *leading, S = outputs[0].shape
+    y = buffers.empty((*leading, 2 * S), outputs[0].dtype)
+    return np.concatenate(outputs, axis=-1, out=y)
+
+
 def _stacked(states: Sequence[Sequence[Array]]) -> list[Array]:
     """Return the states (B, S) of one or two directions as (D, B, S) each."""
     if len(states) == 1:
@@ -142,6 +153,9 @@ def _split_bias(kind: Kind, db: Array) -> tuple[Array, Array]:
     return db[: 3 * H], np.concatenate([db[: 2 * H], db[3 * H :]])
 
 
+# Whether a gradient is a batch of them, as `torch.autograd.grad(..., is_grads_batched=True)` gives.
+_is_batched = getattr(torch._C._functorch, "is_legacy_batchedtensor", lambda _: False)
+
 # Who is asked before torch saves a tensor, or None.
 _saving_hooks = getattr(torch._C._autograd, "_top_saved_tensors_default_hooks", lambda _: None)
 
@@ -154,7 +168,8 @@ class _Recurrence(torch.autograd.Function):
         """Run the layer; keep what was saved for the first backward, the arguments for others."""
         # Under hooks, as of a checkpoint, memory is scarce: all runs again for backward.
         is_kept = _saving_hooks(False) is None
-        course = _Course(kind, tensors, training=is_kept, wants_dx=tensors[0].requires_grad)
+        with on_threads_of_torch():
+            course = _Course(kind, tensors, training=is_kept, wants_dx=tensors[0].requires_grad)
         outputs = tuple(torch.from_numpy(array) for array in course.outputs)
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(*tensors)
@@ -168,15 +183,16 @@ class _Recurrence(torch.autograd.Function):
         """Return the gradients of kind, which has none, and of the tensors."""
         tensors: tuple[Tensor, ...] = ctx.saved_tensors
         needed: tuple[bool, ...] = ctx.needs_input_grad[1:]
-        if torch.is_grad_enabled():
+        if torch.is_grad_enabled() or any(g is not None and _is_batched(g) for g in gradients):
             return (None, *_differentiable(ctx.kind, tensors, gradients, needed))
         course = ctx.course
         is_y_written = ctx.kind.directions == 1 and course and ctx.y._version != ctx.version
         ctx.course = ctx.y = None
-        if course is None or is_y_written:
-            course = _Course(ctx.kind, tensors, training=True, wants_dx=needed[0])
         dy, *dstates = (None if g is None else _array(g) for g in gradients)
-        results = course.backward(dy, dstates)
+        with on_threads_of_torch():
+            if course is None or is_y_written:
+                course = _Course(ctx.kind, tensors, training=True, wants_dx=needed[0])
+            results = course.backward(dy, dstates)
         # Zeros stand for initial states that were not given.
         pairs = zip(results[: len(tensors)], needed, strict=True)
         return (None, *(torch.from_numpy(d) if is_needed else None for d, is_needed in pairs))
@@ -188,16 +204,22 @@ def _differentiable(
     gradients: Sequence[Tensor | None],
     needed: Sequence[bool],
 ) -> list[Tensor | None]:
-    """Return the gradients of the tensors so that they can be differentiated themselves."""
-    # Of the tensors alone: one may have been computed from another, as a state from weights.
-    aliases = [tensor.view_as(tensor) for tensor in tensors]
-    outputs = formula.run(kind, *aliases)
+    """Return the gradients of the tensors by torch's own operations.
+
+    They can be differentiated themselves where gradients are enabled, and the gradients given may
+    be batches of them.
+    """
+    is_differentiated = torch.is_grad_enabled()
+    with torch.enable_grad():
+        # Of the tensors alone: one may have been computed from another, as a state from weights.
+        aliases = [tensor.view_as(tensor) for tensor in tensors]
+        outputs = formula.run(kind, *aliases)
     given = [(o, g) for o, g in zip(outputs, gradients, strict=True) if g is not None]
     wanted = [alias for alias, is_needed in zip(aliases, needed, strict=True) if is_needed]
     found = iter(
         torch.autograd.grad(
             [output for output, _ in given], wanted, [gradient for _, gradient in given],
-            create_graph=True, allow_unused=True,
+            create_graph=is_differentiated, allow_unused=True,
         )
     )  # fmt: skip
     return [next(found) if is_needed else None for is_needed in needed]

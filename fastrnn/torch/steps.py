@@ -35,7 +35,7 @@ class Step(Module, nn.RNNCellBase):
             return None
         if not fallback.takes(tensors) or not self._fits(input, states, weights):
             return None
-        if not fallback.pays_off(1, input.numel() // self.input_size, weights, tensors):
+        if not fallback.pays_off(1, input.numel() // self.input_size, tensors):
             return None
         is_batched = input.dim() == 2
         x = input[None] if is_batched else input[None, None]

@@ -77,6 +77,10 @@ STACKS = {
     ],
     "cells": lambda L: [L.RNN([L.LSTMCell(3), L.GRUCell(2), L.SimpleRNNCell(4)],
                               return_sequences=True), L.RNN(L.GRUCell(3))],
+    "cells both ways": lambda L: [
+        L.Bidirectional(L.RNN(L.LSTMCell(3), return_sequences=True)),
+        L.Bidirectional(L.RNN([L.GRUCell(3), L.LSTMCell(2)])),
+    ],
     "every step": lambda L: [L.TimeDistributed(L.Dense(3, activation="softmax")),
                              L.SpatialDropout1D(0.3), L.GlobalMaxPooling1D()],
     "masked mean": lambda L: [L.Masking(), L.GlobalAveragePooling1D(keepdims=True)],

@@ -194,6 +194,32 @@ def test_outputs_may_be_written_to_before_backward(name, bidirectional, runs):
         assert torch.equal(actual, desired)
 
 
+@pytest.mark.parametrize(("name", "options"), LAYERS, ids=str)
+def test_batches_of_gradients(name, options, runs):
+    module, x, _ = problem(name, options)
+    y, _ = module(x)
+    cotangents = torch.randn(3, *y.shape, dtype=y.dtype)
+    leaves = list(module.parameters())
+    found = torch.autograd.grad(
+        y, leaves, cotangents, is_grads_batched=True, retain_graph=True, allow_unused=True
+    )
+    for n, cotangent in enumerate(cotangents):
+        desired = torch.autograd.grad(y, leaves, cotangent, retain_graph=True, allow_unused=True)
+        for actual, d in zip(found, desired, strict=True):
+            same(actual[n], d)
+    assert runs
+
+
+def test_jacobians_made_at_once_are_those_made_row_by_row(runs):
+    module, x, _ = problem("GRU", {})
+    made = [
+        torch.autograd.functional.jacobian(lambda x: module(x)[0], x, vectorize=vectorize)
+        for vectorize in (False, True)
+    ]
+    same(made[1], made[0])
+    assert runs
+
+
 @pytest.mark.parametrize("what", ["x", "weight", "h"])
 def test_arguments_written_to_before_backward_are_an_error(what, runs):
     _, ours = twins("GRU", 3, 4)

@@ -62,7 +62,7 @@ _INT64 = ir.IntType(64)
 
 
 @intrinsic
-def _call(context, address, cell, args, worker, workers):  # type: ignore[no-untyped-def]
+def call_task(context, address, cell, args, worker, workers):  # type: ignore[no-untyped-def]
     """Call the task at machine address `address`."""
 
     def generate(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
@@ -95,7 +95,9 @@ def _work(pool):  # type: ignore[no-untyped-def]
         if atomics.replace(pool + _TICKET, ticket, ticket + 1):
             if _word(pool + _IS_TEAM):
                 workers = _await_team(pool)
-            _call(_word(pool + _TASK), _word(pool + _CELL), _word(pool + _ARGS), worker, workers)
+            call_task(
+                _word(pool + _TASK), _word(pool + _CELL), _word(pool + _ARGS), worker, workers
+            )
             atomics.add(pool + _FINISHED, 1)
 
 
@@ -223,7 +225,7 @@ def dispatch(pool, address, cell, args, workers):  # type: ignore[no-untyped-def
     """Run a task on `workers` workers, helped by the pool's threads unless they are busy."""
     if not _begin(pool, address, cell, args, 0):
         for worker in range(workers):
-            _call(address, cell, args, worker, workers)
+            call_task(address, cell, args, worker, workers)
         return
     _publish(pool, workers, 0, workers - 1)
     _work(pool)
@@ -234,7 +236,7 @@ def dispatch(pool, address, cell, args, workers):  # type: ignore[no-untyped-def
 def gather(pool, address, cell, args, workers):  # type: ignore[no-untyped-def]
     """Run a task on a team of up to `workers` members, this thread the first of them."""
     if not _begin(pool, address, cell, args, 1):
-        _call(address, cell, args, 0, 1)
+        call_task(address, cell, args, 0, 1)
         return
     asleep = _publish(pool, workers, 1, workers - 1)
     missed = _word(pool + _MISSED)
@@ -242,7 +244,7 @@ def gather(pool, address, cell, args, workers):  # type: ignore[no-untyped-def]
     members = _close_team(pool, patience)
     if asleep > 0:
         atomics.write(pool + _MISSED, 0 if members == workers else missed + 1)
-    _call(address, cell, args, 0, members)
+    call_task(address, cell, args, 0, members)
     _end(pool, members - 1)
 
 
@@ -261,7 +263,7 @@ def run_lists(_, lists, worker, workers):  # type: ignore[no-untyped-def]
             call = calls + 32 * i
             members = max(1, _word(call + 24))
             for member in range(members):
-                _call(_word(call), _word(call + 8), _word(call + 16), member, members)
+                call_task(_word(call), _word(call + 8), _word(call + 16), member, members)
 
 
 @kernel

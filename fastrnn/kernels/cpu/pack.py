@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from fastrnn._jit import pointwise
+from fastrnn._jit import part, pointwise
 from fastrnn.kernels.cpu.task import Floats, Ints, task
 from fastrnn.simd.memory import (
     broadcast,
@@ -112,10 +112,13 @@ def pack_transposed(cell, args, worker, workers):  # type: ignore[no-untyped-def
 
 @task
 def unpack(cell, args, worker, workers):  # type: ignore[no-untyped-def]
-    """Write a matrix with column stride 1 from its panels."""
+    """Write a matrix from its panels."""
     s = args[0]
     lane = lanes(s.packed)
     width = s.vectors * lane
+    if s.column != 1:
+        _unpack_transposed(args, worker, workers)
+        return
     total = s.panels * s.K
     for work in range(total * worker // workers, total * (worker + 1) // workers):
         k = work // s.panels
@@ -124,3 +127,29 @@ def unpack(cell, args, worker, workers):  # type: ignore[no-untyped-def]
             target = s.matrix + k * s.row + s.columns[v] + panel * s.step
             source = s.packed + (panel * s.K + k) * width + v * lane
             store_edge(target, load(source), _existing(s, panel, v))
+
+
+@part
+def _unpack_transposed(args, worker, workers):  # type: ignore[no-untyped-def]
+    """`unpack` for a matrix with row stride 1.
+
+    Panels outermost: a panel's columns are written from one end to the other.
+    """
+    s = args[0]
+    lane = lanes(s.packed)
+    width = s.vectors * lane
+    blocks = (s.K + lane - 1) // lane
+    total = s.panels * blocks
+    for work in range(total * worker // workers, total * (worker + 1) // workers):
+        panel = work // blocks
+        k = work % blocks * lane
+        for v in range(s.vectors):
+            there = _existing(s, panel, v)
+            target = s.matrix + k + (s.columns[v] + panel * s.step) * s.column
+            source = s.packed + (panel * s.K + k) * width + v * lane
+            if s.K - k >= lane:
+                copy_transposed(source, width, lane, there, target, s.column)
+            else:
+                for c in range(there):
+                    for r in range(s.K - k):
+                        target[c * s.column + r] = source[r * width + c]

@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 
 from fastrnn._jit import machine_address
 from fastrnn.kernels.cpu import jobs
+from fastrnn.kernels.cpu.openmp import lent
 
 Memory = bytes | ctypes.Array[ctypes.c_char]
 
@@ -139,6 +140,9 @@ def run(address: int, cell: Memory, args: Memory, workers: int, threads: int) ->
     Python threads at once.
     """
     is_alone = workers == 1 or threads == 1 or workers > jobs.MOST_WORKERS
+    if lent.openmp is not None and not is_alone and threads <= lent.threads:
+        lent.openmp.run(lent.threads, address, cell, args, workers)
+        return
     pool = None if is_alone else _opened()
     if pool is not None:
         pool.run(address, cell, args, workers, threads)
@@ -154,6 +158,9 @@ def team(address: int, cell: Memory, args: Memory, workers: int) -> None:
     Each member is a thread and gets its number and how many they are: `workers`, or as many of
     them as have come at once, or 1, this thread alone.  Otherwise like `run`.
     """
+    if lent.openmp is not None and 1 < workers <= lent.threads:
+        lent.openmp.team(lent.threads, address, cell, args, workers)
+        return
     pool = None if workers == 1 else _opened()
     if pool is not None:
         pool.team(address, cell, args, workers)

@@ -125,10 +125,13 @@ def check(matrix, panels, columns_of):
     np.testing.assert_array_equal(result, panels_one_by_one(matrix, panels, columns_of))
     held = {c for p in range(panels.number) for v in range(panels.vectors)
             for c in columns_of(panels, p, v)}  # fmt: skip
-    there = np.full(matrix.shape, -1, matrix.dtype)
-    unpack_into(there, result, panels)
     is_held = np.isin(np.arange(matrix.shape[1]), list(held))
-    np.testing.assert_array_equal(there, np.where(is_held, matrix, -1))
+    for order in "CF":
+        # Within a larger matrix: nothing around it may be written.
+        around = np.full([length + 2 for length in matrix.shape], -1, matrix.dtype, order=order)
+        unpack_into(around[1:-1, 1:-1], result, panels)
+        desired = np.pad(np.where(is_held, matrix, -1), 1, constant_values=-1)
+        np.testing.assert_array_equal(around, desired)
     np.testing.assert_array_equal(
         packed_transposed(matrix, panels), transposed_one_by_one(matrix, panels, columns_of)
     )
