@@ -1,6 +1,6 @@
 """Stock PyTorch training programs with and without `fastrnn.torch.accelerate(model)`.
 
-    python bench/torch_training.py [--threads 2] [--units 256] [--batch 32] [--steps 50] ...
+    python -m bench.torch_training [--threads 2] [--units 256] [--batch 32] [--steps 50] ...
 
 A language model of two GRU layers, and a tagger whose bidirectional LSTM reads packed sequences of
 uniformly distributed lengths.  First both train from the same seed and their losses are compared,
@@ -13,13 +13,14 @@ import argparse
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-import timing
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.nn.utils.rnn import PackedSequence, pack_sequence
 
 import fastrnn.torch
+
+from . import timing
 
 # Losses agree so far over all steps; rounding errors grow from step to step.
 TOLERANCE = 1e-3
