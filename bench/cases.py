@@ -210,7 +210,7 @@ GROUPS = tuple(dict.fromkeys(case.group for case in WORKLOADS))
 
 #: What is compared if nothing is asked for, and with `--quick`.
 USUAL = ("known", "stream", "step", "uniform", "bidirectional")
-QUICK = ("imdb", "mnist", "stream-128", "step-characters")
+QUICK = ("imdb", "stream-128", "step-characters")
 
 
 def select(names: Iterable[str], cells: Sequence[str], passes: Sequence[str]) -> list[Case]:

@@ -4,6 +4,8 @@ A "layer" or a "stream" gives "y" (T, B, F), 0 beyond the lengths, and in traini
 "dR0", "db0", "dW1" and so on, in fastrnn's layouts and the order of the weights.  A "step" gives
 "loss", that of the last of the windows, and how far the training on all of them has moved "E",
 "W0", "R0", "b0", ..., "K" and "k".
+
+It has a process of its own, with one thread: many small products gain nothing by a second one.
 """
 
 from __future__ import annotations
@@ -31,6 +33,10 @@ from .data import (
 # The reference keeps all that it ever computed: so much of it at a time.
 _KEPT_BYTES = 1 << 29
 _ARRAYS_OF_A_STEP = 20
+
+
+def use_threads(number: int) -> None:
+    """Do nothing: OPENBLAS_NUM_THREADS and the like count, which were set before the import."""
 
 
 def outputs(case: Case) -> dict[str, Any]:

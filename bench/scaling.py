@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Any
 
-from . import meters, oracle, timing
+from . import meters, timing
 from .cases import Case
-from .library import OURS, OURS_ENTRY, Library, clock, figures
+from .library import OURS, OURS_ENTRY, Library, clock, figures, start_oracle
 from .suite import Settings
 
 
@@ -21,10 +21,12 @@ class Scaling:
 
     def __enter__(self) -> Scaling:
         with ExitStack() as stack:
+            self._oracle = start_oracle(stack)
             self._libraries = {}
             for number in self._numbers:
                 with meters.pinned(number):
                     self._libraries[number] = Library(OURS, OURS_ENTRY, number, stack)
+            self._oracle.load()
             for library in self._libraries.values():
                 library.load()
             self._stack = stack.pop_all()
@@ -41,7 +43,7 @@ class Scaling:
         WrongCandidateError
             If what is computed is wrong.
         """
-        expected = oracle.outputs(case)
+        expected = self._oracle.outputs(case)
         clocks = {}
         for number, library in self._libraries.items():
             clocks[str(number)] = clock(library.prepare(case, expected).worker)

@@ -7,12 +7,14 @@ timed at its fastest for each case.
 
 from __future__ import annotations
 
+import math
 import statistics
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any, NamedTuple, Protocol
 
-from . import meters, oracle, timing
+from . import meters, timing
 from .cases import Case
 from .library import (
     OURS,
@@ -24,6 +26,7 @@ from .library import (
     clock,
     figures,
     quartiles,
+    start_oracle,
 )
 from .record import Record
 from .rivals import RIVALS, Rival
@@ -31,10 +34,15 @@ from .worker import WorkerError
 
 
 class Settings(NamedTuple):
-    """How long is measured."""
+    """How long is measured.
+
+    seconds     of each candidate in a round
+    limit       seconds after which no other case is begun
+    """
 
     rounds: int = 9
-    seconds: float = 0.05  # of each candidate in a round
+    seconds: float = 0.05
+    limit: float = math.inf
 
     def to_json(self) -> dict[str, Any]:
         """Return what is worth knowing about the measurement."""
@@ -63,6 +71,9 @@ class Display(Protocol):
     def wrong(self, case: Case, candidate: str, reason: str) -> None:
         """Show that a case has no figures, and why."""
 
+    def left_out(self, missed: Sequence[Case]) -> None:
+        """Show which cases time did not suffice for."""
+
 
 class Suite:
     """All libraries, each in processes of its own, and what was measured with them."""
@@ -74,11 +85,14 @@ class Suite:
         self._rivals = list(rivals)
 
     def __enter__(self) -> Suite:
+        self._end = time.monotonic() + self._settings.limit
         with ExitStack() as stack:
             self._record.content["pinning"] = stack.enter_context(meters.pinned(self._threads))
+            self._oracle = start_oracle(stack)
             self._libraries = {OURS: Library(OURS, OURS_ENTRY, self._threads, stack)}
-            for name in self._rivals:
-                self._start(name, RIVALS[name], stack)
+            for name, rival in RIVALS.items():
+                self._start(name, rival, stack)
+            self._oracle.load()
             self._libraries[OURS].load()
             for name in [*self._libraries][1:]:
                 self._load(name)
@@ -96,8 +110,10 @@ class Suite:
         return [name for name in self._libraries if name != OURS]
 
     def _start(self, name: str, rival: Rival, stack: ExitStack) -> None:
-        if not rival.is_installed():
-            facts: dict[str, Any] = {"status": "missing", "install": rival.install}
+        if name not in self._rivals:
+            facts: dict[str, Any] = {"status": "not asked"}
+        elif not rival.is_installed():
+            facts = {"status": "missing", "install": rival.install}
         else:
             self._libraries[name] = Library(name, rival, self._threads, stack)
             facts = {
@@ -124,7 +140,12 @@ class Suite:
     def run(self, cases: Sequence[Case], display: Display) -> bool:
         """Compare all cases; return whether all numbers were right."""
         display.begin(len(cases), self.rivals, self._record)
-        for case in cases:
+        for number, case in enumerate(cases):
+            if time.monotonic() > self._end:
+                self._record.content["settings"]["cases without time"] = len(cases) - number
+                self._record.save()
+                display.left_out(cases[number:])
+                break
             try:
                 result = self._compare(case, display)
             except WrongCandidateError as error:
@@ -139,7 +160,7 @@ class Suite:
     def _compare(self, case: Case, display: Display) -> dict[str, Any]:
         """Return the figures of a case."""
         display.doing(case, "float64 reference")
-        expected = oracle.outputs(case)
+        expected = self._oracle.outputs(case)
         ready, refused = self._prepare(case, expected, display)
         del expected
         display.doing(case, "timing")

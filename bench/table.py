@@ -11,8 +11,8 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from . import timing
-from .cases import CELLS, QUICK, USUAL, WORKLOADS, Case
+from . import cases, timing
+from .cases import Case
 from .library import OURS
 from .record import Record
 from .rivals import RIVALS
@@ -94,6 +94,10 @@ class Table:
         )
         self._progress.advance(self._task)
 
+    def left_out(self, missed: Sequence[Case]) -> None:
+        """Print which cases time did not suffice for."""
+        self.print(f"no time for {', '.join(map(str, missed))}", "yellow")
+
     def summary(self, content: Mapping[str, Any]) -> None:
         """Print means, where a rival is faster, and what was not compared."""
         self.print()
@@ -112,7 +116,7 @@ class Table:
 def catalogue() -> list[str]:
     """Return a line for each workload, group and rival."""
     lines = ["Cases, in groups: T, B, I, H\n"]
-    for case in WORKLOADS:
+    for case in cases.WORKLOADS:
         notes = [
             case.kind if case.kind != "layer" else "",
             f"{case.layers} layers" if case.layers > 1 else "",
@@ -130,8 +134,8 @@ def catalogue() -> list[str]:
         lines.append(f"{name:14} {state}")
     return [
         *lines,
-        f"\nCells: {', '.join(CELLS)}",
-        f"Without --cases: {', '.join(USUAL)}; with --quick: {', '.join(QUICK)}",
+        f"\nCells: {', '.join(cases.CELLS)}",
+        f"Without --cases: {', '.join(cases.USUAL)}; with --quick: {', '.join(cases.QUICK)}",
     ]
 
 
@@ -158,6 +162,9 @@ def left_out(content: Mapping[str, Any]) -> list[str]:
             lines.append(f"not compared: {name} is missing; pip install {facts['install']}")
         elif facts["status"] == "failed":
             lines.append(f"not compared: {name} has failed: {facts['reason']}")
+    others = [name for name, facts in content["rivals"].items() if facts["status"] == "not asked"]
+    if others:
+        lines.append(f"not compared: {', '.join(others)}, which --rivals could name")
     return lines
 
 

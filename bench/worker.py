@@ -125,6 +125,10 @@ class Worker:
         """Wait for the library to be imported."""
         self._ask("load")
 
+    def outputs(self, case: Case) -> dict[str, Any]:
+        """Return what the oracle says about a case."""
+        return dict(self._ask("outputs", case._asdict()))
+
     def build(self, case: Case, expected: Mapping[str, Any]) -> Built:
         """Have all ways to solve a case built, called, and checked."""
         return Built(*self._ask("build", case._asdict(), dict(expected)))
@@ -177,6 +181,9 @@ class _Server:
     def load(self) -> None:
         self._library: Any = import_module(self._module)
         self._library.use_threads(self._threads)
+
+    def outputs(self, fields: dict[str, Any]) -> dict[str, Any]:
+        return dict(self._library.outputs(Case(**fields)))
 
     def build(self, fields: dict[str, Any], expected: Mapping[str, Any]) -> tuple[Any, ...]:
         case, built = Case(**fields), Built({}, {}, {}, {})

@@ -44,6 +44,9 @@ class Rival(NamedTuple):
         return {name: metadata.version(projects[name][0]) for name in self.packages}
 
 
+#: Those that are ready at once: the others compile for seconds.
+QUICK = ("numpy", "torch", "onednn", "onnxruntime")
+
 RIVALS: dict[str, Rival] = {
     "numpy": Rival(
         "bench.rivals.numpy_rival", ("numpy",), "numpy", "OPENBLAS_NUM_THREADS and its like"

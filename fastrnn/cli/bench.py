@@ -16,11 +16,16 @@ from fastrnn.cli.error import CommandError
 
 _NAME = "fastrnn.bench"
 
+# With `--quick` no case is begun after so long, so that three minutes suffice on a busy machine.
+_QUICK_SECONDS = 130.0
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `fastrnn bench`."""
     _add_choice(parser)
-    parser.add_argument("--rivals", nargs="+", metavar="NAME", help="(default: all)")
+    parser.add_argument(
+        "--rivals", nargs="+", metavar="NAME", help="those of --list (default: all)"
+    )
     parser.add_argument(
         "--quick", action="store_true", help="a few cases and rounds, in less than three minutes"
     )
@@ -31,6 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     report = actions.add_parser("report", help="make pages of a file of --json", allow_abbrev=False)
     report.add_argument("file", type=Path, metavar="FILE")
     report.add_argument("--out", type=Path, metavar="DIR", help="(default: beside the file)")
+    report.add_argument("--baseline", type=Path, metavar="FILE", help="an earlier file, to compare")
     compare = actions.add_parser("compare", help="what changed between two files")
     compare.add_argument("before", type=Path, metavar="BEFORE")
     compare.add_argument("after", type=Path, metavar="AFTER")
@@ -50,11 +56,11 @@ def run(arguments: argparse.Namespace) -> int:
     """Do what is asked for; return the exit status."""
     match arguments.action:
         case "report":
-            folder = arguments.out or arguments.file.with_suffix("")
-            print(_part("pages").write(arguments.file, folder))
-            return 0
+            return _report(arguments)
         case "compare":
-            return int(_part("pages").compare(arguments.before, arguments.after))
+            pages, files = _part("pages"), (arguments.before, arguments.after)
+            has_slowed = pages.print_comparison(Console(), *map(_read, files))
+            return 1 if has_slowed else 0
         case "scaling":
             return _scale(arguments)
         case _ if arguments.list:
@@ -63,15 +69,34 @@ def run(arguments: argparse.Namespace) -> int:
     return _compare(arguments)
 
 
+def _report(arguments: argparse.Namespace) -> int:
+    report = _read(arguments.file)
+    baseline = None if arguments.baseline is None else _read(arguments.baseline)
+    folder = arguments.out or arguments.file.with_suffix("")
+    try:
+        print(_part("pages").write_report(report, folder, baseline))
+    except ImportError as error:
+        raise CommandError(str(error), status=1) from error
+    return 0
+
+
+def _read(path: Path) -> Any:
+    pages = _part("pages")
+    try:
+        return pages.read(path)
+    except pages.ReportError as error:
+        raise CommandError(str(error)) from error
+
+
 def _compare(arguments: argparse.Namespace) -> int:
     """Compare with rivals; 1 if anything was wrong."""
-    suite, table, rivals = _part("suite"), _part("table"), _part("rivals").RIVALS
+    suite, table, rivals = _part("suite"), _part("table"), _part("rivals")
     chosen, threads = _cases(arguments, quick=arguments.quick), _threads(arguments)
-    names = arguments.rivals or list(rivals)
+    names = arguments.rivals or (rivals.QUICK if arguments.quick else rivals.RIVALS)
     for name in names:
-        if name not in rivals:
-            raise CommandError(f"--rivals: expected {', '.join(rivals)}; got {name!r}")
-    settings = suite.Settings(5, 0.02) if arguments.quick else suite.Settings()
+        if name not in rivals.RIVALS:
+            raise CommandError(f"--rivals: expected {', '.join(rivals.RIVALS)}; got {name!r}")
+    settings = suite.Settings(5, 0.02, _QUICK_SECONDS) if arguments.quick else suite.Settings()
     if arguments.rounds is not None:
         settings = settings._replace(rounds=arguments.rounds)
     record = _part("record").Record(arguments.json, threads=threads, settings=settings.to_json())
