@@ -122,15 +122,17 @@ def _scale(arguments: argparse.Namespace) -> int:
 
 def _cases(arguments: argparse.Namespace, *, quick: bool) -> Any:
     cases = _part("cases")
-    cells = cases.USUAL_CELLS[:2] if quick else cases.USUAL_CELLS
+    cells = arguments.cells or (cases.USUAL_CELLS[:2] if quick else cases.USUAL_CELLS)
     try:
-        return cases.select(
+        chosen = cases.select(
             arguments.cases or (cases.QUICK if quick else cases.USUAL),
-            arguments.cells or cells,
+            cells,
             arguments.passes or cases.PASSES,
         )
     except ValueError as error:
         raise CommandError(f"--{error}") from error
+    # Where time may not suffice, all kinds of cases come before the second cell.
+    return sorted(chosen, key=lambda case: list(cells).index(case.cell)) if quick else chosen
 
 
 def _threads(arguments: argparse.Namespace) -> int:
