@@ -40,8 +40,8 @@ class Scaling:
 
         Raises
         ------
-        WrongCandidateError
-            If what is computed is wrong.
+        WrongCandidateError, UnableRivalError, WorkerError
+            If what is computed is wrong, or nothing is.
         """
         expected = self._oracle.outputs(case)
         clocks = {}

@@ -24,7 +24,8 @@ class Rival(NamedTuple):
     install         what to give to pip where they are missing
     threads         how it is told its number of threads
     environments    of its processes, by name: all are tried, the fastest counts
-    denormals       what it does with numbers below 1e-38: "kept", or "flushed" to 0
+    denormals       what it does with numbers below 1e-38: "kept", or "flushed" to 0, which it
+                    cannot be kept from; no case comes near them
     """
 
     module: str
@@ -47,33 +48,40 @@ class Rival(NamedTuple):
 #: Those that are ready at once: the others compile for seconds.
 QUICK = ("numpy", "torch", "onednn", "onnxruntime")
 
+_TORCH = Rival("bench.rivals.torch_rival", ("torch",), "torch", "torch.set_num_threads")
+
 RIVALS: dict[str, Rival] = {
     "numpy": Rival(
-        "bench.rivals.numpy_rival", ("numpy",), "numpy", "OPENBLAS_NUM_THREADS and its like"
+        "bench.rivals.numpy_rival",
+        packages=("numpy",),
+        install="numpy",
+        threads="OPENBLAS_NUM_THREADS and its like",
     ),
-    "torch": Rival(
-        "bench.rivals.torch_rival", ("torch",), "torch", "torch.set_num_threads"
-    ),
-    "torch.compile": Rival(
-        "bench.rivals.torch_compile_rival", ("torch",), "torch", "torch.set_num_threads"
-    ),
-    "onednn": Rival(
-        "bench.rivals.onednn_rival", ("torch",), "torch", "torch.set_num_threads"
-    ),
+    "torch": _TORCH,
+    "torch.compile": _TORCH._replace(module="bench.rivals.torch_compile_rival"),
+    "onednn": _TORCH._replace(module="bench.rivals.onednn_rival"),
     "onnxruntime": Rival(
-        "bench.rivals.onnxruntime_rival", ("onnxruntime", "onnx"), "onnxruntime onnx",
-        "SessionOptions.intra_op_num_threads",
+        "bench.rivals.onnxruntime_rival",
+        packages=("onnxruntime", "onnx"),
+        install="onnxruntime onnx",
+        threads="SessionOptions.intra_op_num_threads",
     ),
     "keras": Rival(
-        "bench.rivals.keras_rival", ("keras", "tensorflow"), "keras tensorflow-cpu",
-        "tf.config.threading.set_intra_op_parallelism_threads",
-        {
+        "bench.rivals.keras_rival",
+        packages=("keras", "tensorflow"),
+        install="keras tensorflow-cpu",
+        threads="tf.config.threading.set_intra_op_parallelism_threads",
+        environments={
             "one operation at once": {"TF_NUM_INTEROP_THREADS": "1"},
             "two operations at once": {"TF_NUM_INTEROP_THREADS": "2"},
         },
-        "flushed",
+        denormals="flushed",
     ),
     "jax": Rival(
-        "bench.rivals.jax_rival", ("jax",), "jax", "the processors that its process may use",
+        "bench.rivals.jax_rival",
+        packages=("jax",),
+        install="jax",
+        threads="the processors that its process may use",
+        denormals="flushed",
     ),
-}  # fmt: skip
+}

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
 from importlib import import_module, util
 from pathlib import Path
 from types import ModuleType
 from typing import Any
-
-from rich.console import Console
 
 import fastrnn
 from fastrnn.cli.error import CommandError
@@ -58,15 +57,25 @@ def run(arguments: argparse.Namespace) -> int:
         case "report":
             return _report(arguments)
         case "compare":
-            pages, files = _part("pages"), (arguments.before, arguments.after)
-            has_slowed = pages.print_comparison(Console(), *map(_read, files))
-            return 1 if has_slowed else 0
+            before, after = _read(arguments.before), _read(arguments.after)
+            return int(_part("pages").print_comparison(_console(), before, after))
         case "scaling":
-            return _scale(arguments)
+            return _at_work(_scale, arguments)
         case _ if arguments.list:
             print("\n".join(_part("table").catalogue()))
             return 0
-    return _compare(arguments)
+    return _at_work(_compare, arguments)
+
+
+def _at_work(action: Callable[[argparse.Namespace], int], arguments: argparse.Namespace) -> int:
+    """Do something with processes of libraries; say in one line which of them fails."""
+    library, worker = _part("library"), _part("worker")
+    try:
+        return action(arguments)
+    except (library.WrongCandidateError, library.UnableRivalError) as error:
+        raise CommandError(f"no figures: fastrnn is wrong: {error}", status=1) from error
+    except worker.WorkerError as error:
+        raise CommandError(str(error).strip().splitlines()[-1], status=1) from error
 
 
 def _report(arguments: argparse.Namespace) -> int:
@@ -100,7 +109,7 @@ def _compare(arguments: argparse.Namespace) -> int:
     if arguments.rounds is not None:
         settings = settings._replace(rounds=arguments.rounds)
     record = _part("record").Record(arguments.json, threads=threads, settings=settings.to_json())
-    with table.Table(Console()) as shown:
+    with table.Table(_console()) as shown:
         with suite.Suite(names, record, threads, settings) as running:
             all_right = running.run(chosen, shown)
         shown.summary(record.content)
@@ -145,6 +154,12 @@ def _threads(arguments: argparse.Namespace) -> int:
     if not 1 <= threads <= most:
         raise CommandError(f"--threads: expected 1 to {most}, the processors here, got {threads}")
     return threads
+
+
+def _console() -> Any:
+    from rich.console import Console  # not for --help of another command
+
+    return Console()
 
 
 def _part(name: str) -> Any:

@@ -128,6 +128,17 @@ def test_threads_are_scaled_with_the_plan_beside_them(call, suite, tmp_path):
     assert "the plan expects" in done.out
 
 
+@pytest.mark.parametrize("action", [("--rivals", "numpy"), ("scaling",)])
+def test_a_library_of_ours_that_fails_is_named(call, suite, monkeypatch, action):
+    library = suite("library")
+    absent = library.OURS_ENTRY._replace(module="no_such_kernels")
+    for name in ("suite", "scaling"):
+        monkeypatch.setattr(suite(name), "OURS_ENTRY", absent)
+    done = call("bench", *action, "--cases", "tiny", "--threads", 1)
+    assert done.status == 1
+    assert "No module named 'no_such_kernels'" in done.err
+
+
 def test_cases_and_rivals_are_listed(call):
     done = call("bench", "--list")
     assert done.status == 0
