@@ -1,6 +1,6 @@
 """A character language model trained to a given validation loss, here and in torch.
 
-    python bench/language_model.py TEXT [--target 1.50] [--threads 2] [--units 256] ...
+    python -m bench.language_model TEXT [--target 1.50] [--threads 2] [--units 256] ...
 
 Both start from the same weights and see the same batches and learning rates.  First a training
 step of each is timed in turns, then each is trained alone.
@@ -18,9 +18,7 @@ from statistics import median
 from typing import Any, NamedTuple
 
 import numpy as np
-import timing
 from numpy.typing import NDArray
-from rivals import torch_language_model as rival
 
 from fastrnn import optimizers
 from fastrnn.cli.options import SCHEDULES
@@ -28,6 +26,9 @@ from fastrnn.cli.schedule import factor
 from fastrnn.kernels.cpu import machine
 from fastrnn.models.language import LanguageModel
 from fastrnn.preprocessing.text import Vocabulary, Windows, fitting_batch, read_files, split
+
+from . import timing
+from .rivals import torch_language_model as rival
 
 Ids = NDArray[np.int32]
 

@@ -1,6 +1,6 @@
 """Whether training needs more and more memory: the resident memory over many steps.
 
-python bench/memory.py [--steps 5000]
+python -m bench.memory [--steps 5000]
 """
 
 from __future__ import annotations
@@ -11,12 +11,13 @@ from itertools import cycle, islice
 from pathlib import Path
 
 import numpy as np
-import timing
 
 import fastrnn
 from fastrnn.models.language import LanguageModel
 from fastrnn.optimizers import Adam
 from fastrnn.preprocessing.text import Windows
+
+from . import timing
 
 # Buffers are allocated as they are first needed; by then all have been.
 SETTLED = 200

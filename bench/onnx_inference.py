@@ -1,6 +1,6 @@
 """ONNX models of one recurrent layer, one sequence at a time, against ONNX Runtime.
 
-    python bench/onnx_inference.py [--cell gru] [--hidden 64 512] [--steps 1] [--state] [--rounds N]
+    python -m bench.onnx_inference [--cell gru] [--hidden 64 512] [--steps 1] [--state] [--rounds N]
 
 With `--state` the layer starts from states that are given, and its last states are outputs too, as
 a stream would use it; else it starts from zeros.
@@ -21,11 +21,12 @@ from typing import Any
 
 import numpy as np
 import onnxruntime
-import timing
 from onnx import TensorProto, helper, numpy_helper
 
 from fastrnn import get_num_threads, set_num_threads
 from fastrnn.onnx import load
+
+from . import timing
 
 GATES = {"lstm": 4, "gru": 3}
 HIDDEN = (64, 128, 256, 512)

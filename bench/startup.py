@@ -1,6 +1,6 @@
 """How long a new process takes to its first training step, with and without compiled kernels.
 
-python bench/startup.py [--runs 5]
+python -m bench.startup [--runs 5]
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import tempfile
 import time
 from statistics import median
 
-import timing
+from . import timing
 
 _PROGRAM = """
 import json, time

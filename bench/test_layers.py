@@ -1,48 +1,48 @@
-"""Layers under pytest-benchmark, in a group for each cell, pass and shape.
+"""The suite's cases under pytest-benchmark, in a group for each case.
 
-pytest bench/test_layers.py [--benchmark-group-by=group]
+    pytest bench/test_layers.py [--benchmark-json=FILE]
+    pytest-benchmark compare FILE...
+
+Here all libraries share one process: it is quicker than `fastrnn bench`, and less fair.
 """
 
+import importlib
+
 import pytest
-import timing
-from problems import CELLS, PASSES, Problem, check, outputs_of
-from recurrent_layers import SHAPES
 
-pytest.importorskip("torch")
+from . import cases, oracle, ours, timing
+from .candidate import UnableError, check, first_call
+from .rivals import RIVALS
 
-import fastrnn_layers
-from rivals import torch_layers
+pytest.importorskip("pytest_benchmark")
 
 THREADS = 2
+SIDES = ("fastrnn", "numpy", "torch")
+CASES = cases.select(["even", "stream", "step-characters"], cases.USUAL_CELLS, cases.PASSES)
 
 
-@pytest.fixture(scope="module", params=SHAPES["even"], ids=lambda s: "x".join(map(str, s)))
-def shape(request):
-    """Time steps, batch, input features, hidden units."""
-    return request.param
-
-
-@pytest.fixture(scope="module", params=CELLS)
-def problem(request, shape):
-    return Problem(request.param, shape)
-
-
-@pytest.fixture(scope="module", params=PASSES)
-def pass_(request):
+@pytest.fixture(scope="module", params=CASES, ids=lambda case: str(case).replace(" ", "-"))
+def case(request):
     return request.param
 
 
 @pytest.fixture(scope="module")
-def pair(problem, pass_):
-    """Both layers, which are known to compute the same."""
+def expected(case):
+    return oracle.outputs(case)
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_case(benchmark, case, expected, side):
+    if side in RIVALS and not RIVALS[side].is_installed():
+        pytest.skip(f"{side} is not installed")
     timing.use_threads(THREADS)
-    ours = fastrnn_layers.candidates(problem, pass_)["ours"][""]
-    rival = torch_layers.candidates(problem, pass_)["torch"][""]
-    check("torch", outputs_of(problem, rival), outputs_of(problem, ours))
-    return {"ours": ours, "torch": rival}
-
-
-@pytest.mark.parametrize("side", ["ours", "torch"])
-def test_layer(benchmark, problem, pass_, pair, side):
-    benchmark.group = f"{problem.cell} {pass_} {tuple(problem.shape)}"
-    benchmark(pair[side].run)
+    module = ours
+    if side in RIVALS:
+        module = importlib.import_module(f".rivals.{side}_rival", __package__)
+    try:
+        candidate = next(iter(module.prepare(case).values()))()
+    except UnableError as error:
+        pytest.skip(str(error))
+    check(case, first_call(case, candidate)[1], expected)
+    benchmark.group = str(case)
+    benchmark(candidate.run)

@@ -22,18 +22,28 @@ from numpy.typing import ArrayLike
 # processors that the next candidate needs.
 GAP_SECONDS = 0.05
 
+# A call of this length says enough: its threads need not be woken first.
+LONG_SECONDS = 0.1
+
 # Average number of running processes, over the last minute, below which timings can be trusted.
 _QUIET = 0.5
+
+
+# Returns the mean seconds of so many calls.
+Clock = Callable[[int], float]
 
 
 class WrongAnswerError(AssertionError):
     """Two candidates disagree: how fast they are is no question."""
 
 
-def check(name: str, actual: ArrayLike, desired: ArrayLike, tolerance: float) -> None:
-    """Raise WrongAnswerError unless `actual` is within `tolerance` times max|desired| of `desired`.
+def check(name: str, actual: ArrayLike, desired: ArrayLike, tolerance: float) -> float:
+    """Return the largest error of `actual` over max|desired|.
 
-    A NaN or an infinity on either side is wrong.
+    Raises
+    ------
+    WrongAnswerError
+        If it is above `tolerance`, the shapes differ, or a number on either side is not finite.
     """
     actual, desired = np.asarray(actual, np.float64), np.asarray(desired, np.float64)
     if actual.shape != desired.shape:
@@ -41,11 +51,12 @@ def check(name: str, actual: ArrayLike, desired: ArrayLike, tolerance: float) ->
     if not (np.isfinite(actual).all() and np.isfinite(desired).all()):
         raise WrongAnswerError(f"{name}: not finite")
     error = float(np.max(np.abs(actual - desired), initial=0.0))
-    bound = tolerance * float(np.max(np.abs(desired), initial=0.0))
-    if not error <= bound:
+    largest = float(np.max(np.abs(desired), initial=0.0))
+    if not error <= tolerance * largest:
         raise WrongAnswerError(
-            f"{name}: off by {error:.3g}, expected at most {bound:.3g}; no figures"
+            f"{name}: off by {error:.3g}, expected at most {tolerance * largest:.3g}; no figures"
         )
+    return error / largest if error else 0.0
 
 
 class Times(NamedTuple):
@@ -80,8 +91,15 @@ def measure(
 
 
 def seconds_of(candidate: Callable[[], Any], calls: int) -> float:
-    """Return the mean seconds of `calls` calls, after one that wakes the candidate's threads."""
+    """Return the mean seconds of `calls` calls, after one that wakes the candidate's threads.
+
+    A single long call is timed without one before.
+    """
+    start = time.perf_counter()
     candidate()
+    first = time.perf_counter() - start
+    if calls == 1 and first > LONG_SECONDS:
+        return first
     start = time.perf_counter()
     for _ in range(calls):
         candidate()
@@ -89,7 +107,7 @@ def seconds_of(candidate: Callable[[], Any], calls: int) -> float:
 
 
 def take_turns(
-    clocks: Mapping[str, Callable[[int], float]],
+    clocks: Mapping[str, Clock],
     *,
     rounds: int,
     seconds: float = 0.05,
@@ -112,6 +130,25 @@ def take_turns(
     return Times(times)
 
 
+def fastest(clocks: Mapping[str, Clock]) -> dict[str, float]:
+    """Return seconds of a call, the fastest first: of one call where that says enough.
+
+    Those that come close to each other are told apart in a few turns.
+    """
+    seconds = {}
+    for name, clock in clocks.items():
+        if len(clocks) > 1:
+            time.sleep(GAP_SECONDS)
+        seconds[name] = clock(1)
+    best = min(seconds.values())
+    close = {name: clocks[name] for name in clocks if seconds[name] < 3 * best}
+    if len(close) > 1 and best <= LONG_SECONDS:
+        times = take_turns(close, rounds=3, seconds=0.02)
+        seconds |= {name: times.median(name) for name in close}
+        return dict(sorted(seconds.items(), key=lambda item: (item[0] not in close, item[1])))
+    return dict(sorted(seconds.items(), key=lambda item: item[1]))
+
+
 @contextmanager
 def garbage_collection_off() -> Iterator[None]:
     """Collect now, and not while timing."""
@@ -125,13 +162,13 @@ def garbage_collection_off() -> Iterator[None]:
             gc.enable()
 
 
-def measure_peak() -> float:
-    """Return the arithmetic peak in GFLOP/s of as many threads as fastrnn uses."""
+def measure_peak(threads: int | None = None) -> float:
+    """Return the float32 peak in GFLOP/s of some threads, as many as fastrnn uses by default."""
     import fastrnn
     from fastrnn.kernels.cpu import machine
 
     time.sleep(GAP_SECONDS)
-    return machine.measure_peak(fastrnn.get_num_threads())
+    return machine.measure_peak(threads or fastrnn.get_num_threads())
 
 
 def use_threads(number: int) -> None:
@@ -154,7 +191,12 @@ def print_machine() -> None:
     with suppress(metadata.PackageNotFoundError):
         facts["torch"] = metadata.version("torch")  # not imported: it would change what is measured
     print("; ".join(f"{name.replace('_', ' ')} {value}" for name, value in facts.items()))
-    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
-    if load > _QUIET:
-        print(f"WARNING: the machine is busy (load {load:.1f}): the figures mean little")
+    if warning := busy():
+        print(f"WARNING: {warning}")
     print(flush=True)
+
+
+def busy() -> str:
+    """Return a warning where other processes are at work, else nothing."""
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+    return f"the machine is busy (load {load:.1f}): the figures mean little" * (load > _QUIET)

@@ -1,6 +1,6 @@
 """Stock PyTorch training programs with and without `fastrnn.torch.accelerate(model)`.
 
-    python bench/torch_training.py [--only tagger] [--threads 2] [--steps 20] ...
+    python -m bench.torch_training [--only tagger] [--threads 2] [--steps 20] ...
 
 A language model of two GRU layers, and a tagger whose bidirectional LSTM reads packed sequences,
 in the sizes of SIZES.  First both train from the same seed and their losses are compared, then
@@ -14,13 +14,14 @@ import math
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-import timing
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.nn.utils.rnn import PackedSequence, pack_sequence
 
 import fastrnn.torch
+
+from . import timing
 
 # Losses agree so far over all steps; rounding errors grow from step to step.
 TOLERANCE = 1e-3

@@ -12,7 +12,8 @@ import fastrnn
 from fastrnn import _jit
 
 PACKAGE = Path(fastrnn.__file__).parent
-SOURCES = sorted(path for path in PACKAGE.rglob("*.py"))
+# An installation has the benchmark suite in it, which is a program of its own.
+SOURCES = sorted(path for path in PACKAGE.rglob("*.py") if PACKAGE / "bench" not in path.parents)
 
 # From the bottom up.  A file may import from its own layer and from those below.
 LAYERS = [
@@ -32,7 +33,10 @@ LAYERS = [
 LEVELS = {name: level for level, names in enumerate(LAYERS) for name in names}
 
 PUBLIC = ("", "__version__", "get_num_threads", "set_num_threads")
-OPTIONAL = ("torch", "matplotlib", "safetensors", "rich", "onnx", "keras", "mpi4py")
+OPTIONAL = (
+    "torch", "matplotlib", "safetensors", "rich", "onnx", "keras", "mpi4py", "bench",
+    "fastrnn.bench", "fastrnn.cli",
+)  # fmt: skip
 
 
 def name_of(path):

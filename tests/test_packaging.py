@@ -92,6 +92,10 @@ def test_license_is_the_declared_one(project):
     assert (ROOT / "LICENSE").read_text("utf-8").startswith("BSD 3-Clause License")
 
 
-def test_nothing_but_the_package_is_installed(project):
+def test_nothing_but_the_package_and_its_benchmarks_is_installed(project):
     wheel = project["tool"]["hatch"]["build"]["targets"]["wheel"]
     assert wheel["packages"] == ["fastrnn"]
+    assert set(wheel["only-include"]) == {"fastrnn", "bench"}
+    assert wheel["sources"] == {"bench": "fastrnn/bench"}
+    assert "bench/test_*.py" in wheel["exclude"]
+    assert not (ROOT / "fastrnn" / "bench").exists()  # it would hide the one beside it

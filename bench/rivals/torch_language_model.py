@@ -45,7 +45,7 @@ class TorchLanguageModel(nn.Module):
 
     def train_step(
         self, tokens: Ids, targets: Ids, state: State, optimizer: Adam, step: int
-    ) -> tuple[float, float, State]:
+    ) -> tuple[float, float | None, State]:
         """Learn from one window (T, B); return loss, norm of the gradients, and state."""
         self.train()
         optimizer.zero_grad()
@@ -77,12 +77,13 @@ class Adam:
     """
 
     def __init__(
-        self, model: nn.Module, learning_rate: float, *, global_clipnorm: float | None
-    ) -> None:
+        self, model: nn.Module, learning_rate: float, *, global_clipnorm: float | None,
+        epsilon: float = 1e-7,
+    ) -> None:  # fmt: skip
         self._trained = [p for p in model.parameters() if p.requires_grad]
         self._adam = torch.optim.Adam(self._trained, learning_rate, fused=True)
         self._steps = 0
-        self._limit = float("inf") if global_clipnorm is None else global_clipnorm
+        self._limit, self._epsilon = global_clipnorm, epsilon
 
     @property
     def learning_rate(self) -> float:
@@ -98,13 +99,15 @@ class Adam:
         """Forget the gradients."""
         self._adam.zero_grad(set_to_none=True)
 
-    def update(self) -> float:
-        """Take one step; return the norm of all gradients before clipping."""
-        norm = nn.utils.clip_grad_norm_(self._trained, self._limit)
+    def update(self) -> float | None:
+        """Take one step; return the norm of all gradients before clipping, if there is a limit."""
+        norm = None
+        if self._limit is not None:
+            norm = nn.utils.clip_grad_norm_(self._trained, self._limit)
         self._steps += 1
-        self._adam.param_groups[0]["eps"] = 1e-7 / math.sqrt(1.0 - 0.999**self._steps)
+        self._adam.param_groups[0]["eps"] = self._epsilon / math.sqrt(1.0 - 0.999**self._steps)
         self._adam.step()
-        return norm.item()
+        return None if norm is None else norm.item()
 
 
 def _translated(model: LanguageModel) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The command line: `fastrnn train`, `fastrnn generate`, `fastrnn explain`, `fastrnn info`.
+"""The command line: `fastrnn train`, `generate`, `explain`, `info`, `bench`.
 
 `fastrnn train TASK` is a command of its own for each task in `fastrnn.cli.recipes`.
 """
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from fastrnn import __version__
-from fastrnn.cli import explain, generate, info, recipes, train
+from fastrnn.cli import bench, explain, generate, info, recipes, train
 from fastrnn.cli.error import CommandError, describe
 
 COMMANDS = {
@@ -21,6 +21,7 @@ COMMANDS = {
     "generate": (generate, "write text with a trained model"),
     "explain": (explain, "show how the work of a layer is shared among threads"),
     "info": (info, "show what the engine uses on this machine"),
+    "bench": (bench, "compare the engine with other libraries on this machine"),
 }
 
 _BROKEN_PIPE = 128 + 13
