@@ -1,6 +1,6 @@
 """The trained network of the package g2p_en, from spelling to sounds: its own code against ours.
 
-    python bench/pronunciation.py [--words 1000] [--seed 0] [--rounds 9]
+    python -m bench.pronunciation [--words 1000] [--seed 0] [--rounds 9]
 
 The package (2.1.0) has an encoder and a decoder of one GRU each, as NumPy arrays and NumPy code
 that spells a word at a time.  Here all words are encoded at once and decoded at once, until each
@@ -25,6 +25,8 @@ from numpy.typing import NDArray
 
 from fastrnn import functional
 from fastrnn.models.decoding import generate
+
+from . import timing
 
 PACKAGE = "g2p_en"
 LETTERS = ("<pad>", "<unk>", "</s>", *"abcdefghijklmnopqrstuvwxyz")
@@ -126,8 +128,6 @@ def sample(count: int, seed: int) -> list[str]:
 
 def main() -> None:
     """Print the figures."""
-    import timing
-
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

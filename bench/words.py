@@ -1,6 +1,6 @@
 """A training step of the word models of Zaremba et al. 2014, here and in torch.
 
-    python bench/words.py [--sizes small medium large] [--threads 2] [--rounds 9]
+    python -m bench.words [--sizes small medium large] [--threads 2] [--rounds 9]
 
 Vocabulary 10,000, 20 rows, the paper's windows; the text is random, as time does not depend on
 it.  The first steps without dropout have to agree, then steps with dropout are timed in turns.
@@ -13,12 +13,13 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-import timing
-from rivals.torch_words import TorchWords
 
 from fastrnn import random
 from fastrnn.recipes import Words
 from fastrnn.recipes.words import NAMES, SIZES
+
+from . import timing
+from .rivals.torch_words import TorchWords
 
 VOCABULARY = 10_000
 CHECKED_STEPS = 3

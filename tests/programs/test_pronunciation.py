@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-BENCH = Path(__file__).parents[2] / "bench"
+CLONE = Path(__file__).parents[2]
 LETTERS, SOUNDS = 29, 74
 
 
 @pytest.fixture
 def program(monkeypatch):
-    monkeypatch.syspath_prepend(BENCH)
-    return importlib.import_module("pronunciation")
+    monkeypatch.syspath_prepend(CLONE)
+    return importlib.import_module("bench.pronunciation")
 
 
 def random_arrays(rng, units):
