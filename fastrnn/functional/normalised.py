@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastrnn.functional.gradients import Cotangents
 from fastrnn.functional.panels import unpacked
 from fastrnn.functional.products import input_gradient, packed_bias, project, weight_gradient
-from fastrnn.functional.run import Cotangents, Run
+from fastrnn.functional.run import Run
 from fastrnn.functional.weights import Weights
 from fastrnn.kernels.cpu import buffers, layer_norm, scan
 from fastrnn.kernels.cpu.threads import workers_over

@@ -27,6 +27,11 @@ class Packed(NamedTuple):
 
     rows     (N, I) float32 or float64
     lengths  (B,) integers of at least 1, none higher than the one before
+
+    Raises
+    ------
+    ValueError
+        By `rnn`, if they are not as described.
     """
 
     rows: ArrayLike

@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastrnn import _validate
+from fastrnn.functional.gradients import Gradients
 from fastrnn.functional.normalised import run_of
 from fastrnn.functional.options import Embedded, Options
-from fastrnn.functional.run import Gradients, Run
+from fastrnn.functional.run import Run
 from fastrnn.functional.weights import Weights
 from fastrnn.kernels.cpu import buffers
 

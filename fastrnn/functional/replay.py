@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastrnn.functional import steps as time_steps
+from fastrnn.functional.gradients import Gradients
 from fastrnn.functional.panels import empty_like
-from fastrnn.functional.run import Gradients, Run, States
+from fastrnn.functional.run import Run, States
 from fastrnn.functional.weights import Weights
 from fastrnn.kernels.cpu import buffers, plan
 from fastrnn.kernels.cpu.recording import Recording

@@ -8,11 +8,12 @@ from typing import Any
 from numpy.typing import ArrayLike, NDArray
 
 from fastrnn import _validate
+from fastrnn.functional.gradients import Gradients
 from fastrnn.functional.normalised import run_of
 from fastrnn.functional.options import Embedded, Options, Packed
 from fastrnn.functional.recompute import ChunkedRun, Sequences
 from fastrnn.functional.replay import Replay, Replays
-from fastrnn.functional.run import Gradients, Run
+from fastrnn.functional.run import Run
 from fastrnn.functional.weights import Weights
 from fastrnn.kernels.cpu.recording import run_side_by_side
 from fastrnn.kernels.cpu.threads import get_num_threads

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastrnn import functional, ops
-from fastrnn.functional.run import Gradients
+from fastrnn.functional.gradients import Gradients
 from fastrnn.layers import fused, loop
 from fastrnn.layers.arguments import as_floats
 from fastrnn.layers.checks import flag, positive, share

@@ -7,7 +7,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from fastrnn.cells.protocol import extra_names, gate_names, projects
-from fastrnn.functional.run import Gradients
+from fastrnn.functional.gradients import Gradients
 from fastrnn.functional.weights import as_cell
 from fastrnn.layers.cell import Cell
 from fastrnn.layers.checks import flag, positive

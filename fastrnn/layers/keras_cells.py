@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from fastrnn import activations, initializers, ops
 from fastrnn.cells import CELLS
-from fastrnn.functional.run import Gradients
+from fastrnn.functional.gradients import Gradients
 from fastrnn.layers.cell import KerasCell
 from fastrnn.layers.checks import flag
 from fastrnn.layers.fused import Arrays
