@@ -113,6 +113,8 @@ def test_it_learns_and_is_saved(path, tmp_path):
         path, units=32, embedding=16, dropout=0.0, batch=32, learning_rate=1e-2, beams=3
     )
     recipe.fit(epochs=9)
+    accuracy = recipe.model.evaluate(recipe.batches()[1], verbose=0, return_dict=True)["accuracy"]
+    assert accuracy == max(recipe.history["val_accuracy"])
     scores = {(s.name, s.who): s.value for s in recipe.evaluate().scores}
     assert scores["word error rate", "this model"] < 0.1
     assert scores["sound error rate", "this model"] <= scores["word error rate", "this model"]
