@@ -159,7 +159,7 @@ def test_what_is_public_is_documented(path):
 
 
 # Numbers, not arrays, go in and come out.
-WITHOUT_ARRAYS = {"Direction", "Embedded"}
+WITHOUT_ARRAYS = {"Direction", "Embedded", "Packed"}
 
 
 @pytest.mark.parametrize("name", sorted(set(fastrnn.functional.__all__) - WITHOUT_ARRAYS))

@@ -84,17 +84,8 @@ class Run:
     def _read_packed(self, x: Packed, reverse: bool) -> None:
         """Check x, and put it into the order of the steps."""
         rows = self.weights.same("x.rows", x.rows, ("N", self.weights.I))
-        lengths = _validate.lengths_array(x.lengths, len(rows), max(1, np.size(x.lengths)))
-        if lengths.min() < 1 or (np.diff(lengths) > 0).any():
-            raise ValueError("x.lengths: expected numbers of at least 1, the highest first")
-        if lengths.sum() != len(rows):
-            raise ValueError(
-                f"x.rows: expected {lengths.sum()} rows, as many as the lengths add up to, "
-                f"got {len(rows)}"
-            )
-        self.T, self.sequences = int(lengths[0]), len(lengths)
-        self.leading = (len(rows),)
-        self.steps = time_steps.flat_steps(lengths, reverse)
+        self.steps = time_steps.flat_steps(x.lengths, len(rows), reverse)
+        self.T, self.sequences, self.leading = self.steps.T, self.steps.B, rows.shape[:1]
         self.place_input(rows)
 
     def place_input(self, x: Array) -> None:

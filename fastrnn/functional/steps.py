@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from fastrnn import _validate
 from fastrnn.kernels.cpu import buffers
 from fastrnn.kernels.cpu import rows as kernel
 from fastrnn.kernels.cpu.gemm import Rows
@@ -196,8 +197,19 @@ def packed_steps(
     return Steps(T, B, int(rows[-1]), rows, packing)
 
 
-def flat_steps(lengths: Indices, reverse: bool) -> Steps:
-    """Return the steps of sequences that are packed already; see `options.Packed`."""
+def flat_steps(given: Any, N: int, reverse: bool) -> Steps:
+    """Return the steps of sequences whose N rows are packed already; see `options.Packed`.
+
+    given    the lengths of `options.Packed`, checked here
+    """
+    lengths = _validate.lengths_array(given, N, max(1, np.size(given)))
+    if lengths.min() < 1 or (np.diff(lengths) > 0).any():
+        raise ValueError("x.lengths: expected numbers of at least 1, the highest first")
+    if lengths.sum() != N:
+        total = lengths.sum()
+        raise ValueError(
+            f"x.rows: expected {total} rows, as many as the lengths add up to, got {N}"
+        )
     steps = packed_steps(lengths, reverse)
     assert steps.packing is not None
     taken = None

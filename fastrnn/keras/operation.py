@@ -68,6 +68,71 @@ class Operation(Layer):
 
 
 @register(package="fastrnn.keras")
+class Part(Layer):
+    """A part of an array, as x[:, -1] is; it has no mask.
+
+    Parameters
+    ----------
+    key : list or one of its entries, optional
+        The index as Keras' files have it: numbers, None, and dicts for slices and the ellipsis.
+
+    Raises
+    ------
+    ValueError
+        If it holds anything else.
+    """
+
+    supports_masking = True
+
+    def __init__(self, key: Any = (), **options: Any) -> None:
+        super().__init__(**options)
+        self.key = key
+        self.index = tuple(map(_index, key)) if isinstance(key, list | tuple) else _index(key)
+        self.built = True
+
+    def call(self, inputs: Any) -> Any:
+        """Return a part of an array (...)."""
+        return ops.get_item(inputs, self.index)
+
+    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> None:
+        """Return None."""
+
+    def output_dtype(self, dtypes: set[np.dtype[Any]]) -> np.dtype[Any]:
+        """Return the dtype of the array."""
+        return np.result_type(*dtypes) if dtypes else self.dtype
+
+
+class PartOf:
+    """Makes the layer of a part of an array, whose index is known when it is called."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._made: Part | None = None
+
+    def made(self, key: Any) -> Part:
+        """Return the layer."""
+        if self._made is None:
+            self._made = Part(key, name=self.name)
+        if self._made.key != key:
+            raise ValueError(f"damaged, {self.name} has several indices")
+        return self._made
+
+
+def _index(entry: Any) -> Any:
+    """Return one entry of an index of NumPy."""
+    if entry is None or (isinstance(entry, int) and not isinstance(entry, bool)):
+        return entry
+    kind = entry.get("class_name") if isinstance(entry, dict) else None
+    if kind == "__ellipsis__":
+        return ...
+    if kind == "__slice__":
+        ends = [entry["config"][name] for name in ("start", "stop", "step")]
+        if all(end is None or isinstance(end, int) for end in ends):
+            return slice(*ends)
+    raise ValueError(f"key: expected numbers, None, slices and ellipses, got {entry!r}"[:200])
+
+
+@register(package="fastrnn.keras")
 class Remasked(Layer):
     """The first of two arrays with the mask of the second."""
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from fastrnn import activations, constraints, initializers, regularizers
-from fastrnn.keras.operation import FUNCTIONS, Operation, Remasked, Unmasked
+from fastrnn.keras.operation import FUNCTIONS, Operation, PartOf, Remasked, Unmasked
 from fastrnn.layers import LAYERS, RNN, Bidirectional, FormulaCell, Input, Layer, Recurrent
 from fastrnn.layers.serialization import CLASSES
 from fastrnn.layers.structure import leaves
@@ -138,7 +138,7 @@ class _Reader:
                 yield f"the input {name}: dtype {config.get('dtype')!r}, or sparse"
             return
         if _is_operation(described):
-            if kind not in FUNCTIONS:
+            if kind not in FUNCTIONS and kind != "GetItem":
                 yield f"the function {kind} ({name})"
             return
         cls = self.cls(described)
@@ -177,6 +177,8 @@ class _Reader:
             return self.sequential(config)
         if kind in _MODELS:
             return self.functional(config)
+        if _is_operation(described) and kind == "GetItem":
+            return PartOf(config["name"])
         if _is_operation(described):
             options = {k: v for k, v in config.items() if k != "name" and v not in (None, False)}
             return Operation(FUNCTIONS[kind], options, name=config["name"])
@@ -307,6 +309,9 @@ class _Reader:
 
 def _called(layer: Any, node: Any, made: dict[str, list[list[Any]]]) -> list[Any]:
     """Return the symbols that a layer gives for the arguments of a call."""
+    if isinstance(layer, PartOf):
+        given, key = list(node["args"]) + list(node["kwargs"].values())
+        return leaves(layer.made(key)(_argument(given, made)))
     args = [_argument(each, made) for each in node["args"]]
     named = {key: _argument(each, made) for key, each in node["kwargs"].items()}
     # Whether it is training is up to the call of the model.

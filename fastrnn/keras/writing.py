@@ -6,7 +6,7 @@ from typing import Any
 
 from fastrnn import activations
 from fastrnn.keras.graph import Call, Graph
-from fastrnn.keras.operation import FUNCTIONS, Operation
+from fastrnn.keras.operation import FUNCTIONS, Operation, Part
 from fastrnn.keras.reading import SHARED
 from fastrnn.layers import RNN, Bidirectional, Layer, StackedRNNCells, TimeDistributed
 from fastrnn.layers.symbol import Symbol
@@ -75,6 +75,8 @@ def _layer(layer: Any, **more: Any) -> dict[str, Any]:
         return _entry("keras", "Sequential", _sequential(layer), **more)
     if isinstance(layer, Model):
         return _entry("keras.src.models.functional", "Functional", _functional(layer), **more)
+    if isinstance(layer, Part):
+        return _entry("keras.src.ops.numpy", "GetItem", {"name": layer.name}, **more)
     if isinstance(layer, Operation):
         config = {"name": layer.name, **layer.arguments}
         kind = _FUNCTION_CLASSES[layer.function]
@@ -162,7 +164,8 @@ def _functional(model: Any) -> dict[str, Any]:
 
 
 def _node(graph: Graph, call: Call) -> dict[str, Any]:
-    return {"args": _arguments(graph, call.args), "kwargs": _arguments(graph, call.kwargs)}
+    args = [*call.args, call.layer.key] if isinstance(call.layer, Part) else call.args
+    return {"args": _arguments(graph, args), "kwargs": _arguments(graph, call.kwargs)}
 
 
 def _arguments(graph: Graph, value: Any) -> Any:

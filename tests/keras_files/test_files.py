@@ -144,7 +144,17 @@ def masks_that_meet(keras):
     return keras.Model([words, x], [L.LSTM(2)(L.Average()([y, z])), time])
 
 
-@pytest.mark.parametrize("make", [encoder_decoder, shared_layers, masks_that_meet])
+def parts_of_arrays(keras):
+    """Last steps, as they are often written, and other indices."""
+    L = keras.layers
+    words, x = keras.Input((T,), dtype="int32"), keras.Input((T, I))
+    y = L.GRU(3, return_sequences=True)(L.Embedding(6, I, mask_zero=True)(words))
+    z = L.LSTM(3, return_sequences=True)(x)
+    parts = [y[:, -1, :], z[:, -1], L.LSTM(2)(z[:, 1:4:2]), z[..., 0], L.Add()([y, z])[:, None, 2]]
+    return keras.Model([words, x], parts)
+
+
+@pytest.mark.parametrize("make", [encoder_decoder, shared_layers, masks_that_meet, parts_of_arrays])
 def test_functional_models_predict_the_same(keras, make, tmp_path):
     model = make(keras)
     x = [vectors(seed, I) for seed in range(2)]
