@@ -26,6 +26,7 @@ class Record:
     def __init__(self, path: Path | None, *, threads: int, settings: dict[str, Any]) -> None:
         self._path = path
         facts = machine.describe()
+        del facts["cache_folder"]  # nobody else's business
         packages = ("python", "numba", "llvmlite", "numpy")
         self.content: dict[str, Any] = {
             "format": FORMAT,

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from collections.abc import Callable
+from functools import partial
 from importlib import import_module, util
 from pathlib import Path
 from types import ModuleType
@@ -31,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--list", action="store_true", help="list all cases and rivals")
     actions = parser.add_subparsers(dest="action", metavar="ACTION")
     scaling = actions.add_parser("scaling", help="ours with 1, 2, ... threads", allow_abbrev=False)
-    _add_choice(scaling)
+    _add_choice(scaling, default=argparse.SUPPRESS)  # what stands before the action stays
     report = actions.add_parser("report", help="make pages of a file of --json", allow_abbrev=False)
     report.add_argument("file", type=Path, metavar="FILE")
     report.add_argument("--out", type=Path, metavar="DIR", help="(default: beside the file)")
@@ -41,8 +43,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     compare.add_argument("after", type=Path, metavar="AFTER")
 
 
-def _add_choice(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
+def _add_choice(parser: argparse.ArgumentParser, **default: Any) -> None:
+    add = partial(parser.add_argument, **default)
     add("--cases", nargs="+", metavar="NAME", help="cases or groups of --list, or all")
     add("--cells", nargs="+", metavar="NAME", help="(default: lstm, gru, rnn)")
     add("--passes", nargs="+", metavar="NAME", help="forward, training (default: both)")
@@ -53,6 +55,8 @@ def _add_choice(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Do what is asked for; return the exit status."""
+    if arguments.action and (arguments.rivals or arguments.quick or arguments.list):
+        raise CommandError(f"--rivals, --quick, --list: not for {arguments.action}")
     match arguments.action:
         case "report":
             return _report(arguments)
@@ -108,7 +112,8 @@ def _compare(arguments: argparse.Namespace) -> int:
     settings = suite.Settings(5, 0.02, _QUICK_SECONDS) if arguments.quick else suite.Settings()
     if arguments.rounds is not None:
         settings = settings._replace(rounds=arguments.rounds)
-    record = _part("record").Record(arguments.json, threads=threads, settings=settings.to_json())
+    described = {"command": _command(arguments), **settings.to_json()}
+    record = _part("record").Record(arguments.json, threads=threads, settings=described)
     with table.Table(_console()) as shown:
         with suite.Suite(names, record, threads, settings) as running:
             all_right = running.run(chosen, shown)
@@ -120,7 +125,8 @@ def _scale(arguments: argparse.Namespace) -> int:
     suite, scaling = _part("suite"), _part("scaling")
     chosen, threads = _cases(arguments, quick=False), _threads(arguments)
     settings = suite.Settings(arguments.rounds or suite.Settings().rounds)
-    record = _part("record").Record(arguments.json, threads=threads, settings=settings.to_json())
+    described = {"command": _command(arguments), **settings.to_json()}
+    record = _part("record").Record(arguments.json, threads=threads, settings=described)
     with scaling.Scaling(threads, settings) as running:
         for case in chosen:
             entry = running.measure(case)
@@ -160,6 +166,18 @@ def _console() -> Any:
     from rich.console import Console  # not for --help of another command
 
     return Console()
+
+
+def _command(arguments: argparse.Namespace) -> str:
+    """Return what to type for the same again."""
+    words = ["fastrnn", "bench", *filter(None, [arguments.action])]
+    words += ["--quick"] * (arguments.action is None and arguments.quick)
+    for name in ("cases", "cells", "passes", "rivals", "rounds", "threads"):
+        value = getattr(arguments, name, None)
+        if value is not None:
+            values = value if isinstance(value, list) else [value]
+            words += [f"--{name}", *map(str, values)]
+    return shlex.join(words)
 
 
 def _part(name: str) -> Any:
