@@ -18,9 +18,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-# The workers of OpenMP and OpenBLAS look out for more work for 10 to 20 ms after a call, on the
-# processors that the next candidate needs.
+# The workers of OpenMP look out for more work for 10 to 20 ms after a call, on the processors that
+# the next candidate needs; see also `rest`.
 GAP_SECONDS = 0.05
+
+# How long `rest` looks whether threads are at work, and when it gives up.
+_LOOK_SECONDS = 0.02
+_RESTLESS_SECONDS = 1.0
 
 # A call of this length says enough: its threads need not be woken first.
 LONG_SECONDS = 0.1
@@ -124,7 +128,7 @@ def take_turns(
     with garbage_collection_off():
         for turn in range(rounds):
             for name in list(clocks)[:: 1 if turn % 2 == 0 else -1]:
-                time.sleep(gap)
+                rest(gap)
                 times[name].append(clocks[name](calls[name]))
             gc.collect()
     return Times(times)
@@ -138,7 +142,7 @@ def fastest(clocks: Mapping[str, Clock]) -> dict[str, float]:
     seconds = {}
     for name, clock in clocks.items():
         if len(clocks) > 1:
-            time.sleep(GAP_SECONDS)
+            rest()
         seconds[name] = clock(1)
     best = min(seconds.values())
     close = {name: clocks[name] for name in clocks if seconds[name] < 3 * best}
@@ -147,6 +151,21 @@ def fastest(clocks: Mapping[str, Clock]) -> dict[str, float]:
         seconds |= {name: times.median(name) for name in close}
         return dict(sorted(seconds.items(), key=lambda item: (item[0] not in close, item[1])))
     return dict(sorted(seconds.items(), key=lambda item: item[1]))
+
+
+def rest(seconds: float = GAP_SECONDS) -> None:
+    """Sleep so long, and then until no thread of this process is at work any more.
+
+    After a call OpenBLAS' threads look out for more for up to 130 ms; whoever is timed meanwhile
+    has a processor less.
+    """
+    end = time.monotonic() + _RESTLESS_SECONDS
+    time.sleep(seconds)
+    while time.monotonic() < end:
+        worked = time.process_time()
+        time.sleep(_LOOK_SECONDS)
+        if time.process_time() - worked < _LOOK_SECONDS / 10:
+            return
 
 
 @contextmanager
@@ -167,7 +186,7 @@ def measure_peak(threads: int | None = None) -> float:
     import fastrnn
     from fastrnn.kernels.cpu import machine
 
-    time.sleep(GAP_SECONDS)
+    rest()
     return machine.measure_peak(threads or fastrnn.get_num_threads())
 
 

@@ -214,6 +214,7 @@ class _Server:
     def choose(self) -> dict[str, float]:
         clocks = {n: partial(timing.seconds_of, c.run) for n, c in self._candidates.items()}
         seconds = timing.fastest(clocks)
+        timing.rest()
         self._run = self._candidates[next(iter(seconds))].run
         self._candidates.clear()
         gc.collect()
@@ -228,6 +229,7 @@ class _Server:
         seconds = timing.seconds_of(self._run, calls)
         elapsed = time.perf_counter() - start
         joules = self._meter.joules(before, self._meter.read())
+        timing.rest()  # the next one is timed in another process
         return seconds, None if joules is None else joules * seconds / elapsed
 
     def explain(self, fields: dict[str, Any]) -> dict[str, Any]:
