@@ -49,10 +49,10 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
-from pathlib import Path
 from typing import NamedTuple
 
 from fastrnn.kernels.cpu import schedule
+from fastrnn.kernels.cpu.caches import second_level_size
 from fastrnn.kernels.cpu.threads import get_num_threads, usable_processors
 
 MULTIPLY_ADDS = 1.1e11
@@ -198,18 +198,3 @@ def is_narrow(chosen: Plan, recurrent_bytes: int) -> bool:
     to 0.65 of the time of one direction after the other with 64 units, and 0.85 with 128.
     """
     return chosen.slices == 1 and recurrent_bytes <= second_level_size()
-
-
-@lru_cache(maxsize=1)
-def second_level_size() -> int:
-    """Return the bytes of a core's second-level cache, 1 MB where the system does not tell."""
-    for index in range(8):
-        folder = Path(f"/sys/devices/system/cpu/cpu0/cache/index{index}")
-        try:
-            level = (folder / "level").read_text().strip()
-            size = (folder / "size").read_text().strip()
-        except OSError:
-            break
-        if level == "2" and size.endswith("K") and size[:-1].isdecimal():
-            return int(size[:-1]) * 1024
-    return 1 << 20

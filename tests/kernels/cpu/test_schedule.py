@@ -61,3 +61,25 @@ def test_blocks_of_the_input_gradient_are_whole_tiles(panels):
     assert chunk >= 1
     smaller, _ = schedule.input_gradient_blocks(4 * panels, 64)
     assert smaller <= rows
+
+
+@pytest.mark.parametrize(("size", "row_bytes", "rows"), [(48 << 10, 256, 128), (32 << 10, 4096, 6)])
+def test_rows_of_a_gradient_stay_in_the_first_level_cache(monkeypatch, size, row_bytes, rows):
+    monkeypatch.setattr(schedule, "first_level_size", lambda: size)
+    assert schedule.gradient_chunk(row_bytes) == rows
+
+
+@pytest.mark.parametrize(
+    ("rows", "features", "panels", "parts"),
+    [
+        (1, 1, 1, 1),
+        (2047, 64, 1, 1),
+        (2048, 128, 2, 2),
+        (2048, 129, 2, 1),  # sums of parts would cost more than they save
+        (10240, 100, 1, 8),
+        (1 << 30, 100, 1, 8),
+        (1 << 30, 100, 3, 1),
+    ],
+)
+def test_many_rows_of_few_panels_are_summed_in_parts(rows, features, panels, parts):
+    assert schedule.gradient_parts(rows, features, panels) == parts
