@@ -51,23 +51,23 @@ def weight_gradient(
     if N == 0:
         no_db = np.zeros((panels.number, 1, panels.width), dout.dtype) if with_bias else None
         return np.zeros((panels.number, x.M, width), dout.dtype), no_db
-    parts = schedule.gradient_parts(N, x.M, panels.number)
+    runs = schedule.gradient_runs(N, x.M, panels.number)
     chunk = schedule.gradient_chunk(panels.width * dout.itemsize)
-    tiles = parts * panels.number * x.M
+    tiles = runs * panels.number * x.M
     workers = schedule.workers_for(N * x.M * panels.number * width, tiles)
     gathered = buffers.empty((workers, chunk, x.M), dout.dtype) if x.steps > 1 else None
     size = panels.number * x.M * width
-    part_size = size + (panels.number * panels.width if with_bias else 0)
-    sums = buffers.empty((parts, part_size), dout.dtype)
+    run_size = size + (panels.number * panels.width if with_bias else 0)
+    sums = buffers.empty((runs, run_size), dout.dtype)
     dW = sums[0, :size].reshape(panels.number, x.M, width)
     db = sums[0, size:].reshape(panels.number, 1, panels.width) if with_bias else None
     arguments = gemm.WeightGradient(
-        *x, panels.number, panels.vectors, share.first, share.last, dout, parts, chunk, gathered,
-        part_size, dW, db,
+        *x, panels.number, panels.vectors, share.first, share.last, dout, runs, chunk, gathered,
+        run_size, dW, db,
     )  # fmt: skip
     gemm.weight_gradient(None, arguments, workers)
-    if parts > 1:
-        gemm.add_parts(None, gemm.PartialSums(parts, part_size, sums), 1)
+    if runs > 1:
+        gemm.add_runs(None, gemm.PartialSums(runs, run_size, sums), 1)
     return dW, db
 
 

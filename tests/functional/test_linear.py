@@ -43,10 +43,10 @@ def test_many_rows_and_columns_match_reference(rng, dtype):
     assert_matches_reference(x, W, b, dy)
 
 
-def test_parts_of_many_rows_match_reference_with_any_number_of_workers(rng, dtype, many_workers):
-    rows = 2500  # two parts with sums of their own
+def test_runs_of_many_rows_match_reference_with_any_number_of_workers(rng, dtype, many_workers):
+    rows = 2500  # two runs with sums of their own
     x, dy = numbers(rng, (rows, 19), dtype), numbers(rng, (rows, 33), dtype, rows**-0.5)
-    assert schedule.gradient_parts(rows, 19, 2) == 2
+    assert schedule.gradient_runs(rows, 19, 2) == 2
     W, b = numbers(rng, (19, 33), dtype), numbers(rng, 33, dtype)
     results = []
     for workers in (1, 2, 3, 8):

@@ -80,20 +80,20 @@ class WeightGradient(NamedTuple):
     first: int
     last: int
     out: Floats  # (P, N, gates * V)
-    parts: int  # into which the rows are cut
+    runs: int  # into which the rows are cut, each with sums of its own
     chunk: int  # rows summed before the sums go to memory
     gathered: Floats  # (workers, chunk, M) scratch where there is more than one step, else None
-    part_size: int  # numbers from the sums of one part to those of the next
-    dW: Floats  # (P, M, (last - first) * V) of the first part, written
-    dbias: Floats  # (P, gates * V) of the first part, written, or None
+    run_size: int  # numbers from the sums of one run to those of the next
+    dW: Floats  # (P, M, (last - first) * V) of the first run, written
+    dbias: Floats  # (P, gates * V) of the first run, written, or None
 
 
 class PartialSums(NamedTuple):
-    """Arguments of `add_parts`."""
+    """Arguments of `add_runs`."""
 
-    parts: int
+    runs: int
     size: int
-    sums: Floats  # (parts, size)
+    sums: Floats  # (runs, size)
 
 
 class InputGradient(NamedTuple):
@@ -177,37 +177,37 @@ def _column_sums(s, total, panel, low, high, adds):  # type: ignore[no-untyped-d
 
 @task
 def weight_gradient(cell, args, worker, workers):  # type: ignore[no-untyped-def]
-    """Write dW = X^T @ out and dbias, each part of the rows by itself; see the module's docstring.
+    """Write dW = X^T @ out and dbias, each run of rows by itself; see the module's docstring.
 
     Chunks of rows are outermost, so that the chunk of X stays in the second-level cache for all
     panels, and that of a panel in the first-level cache for all its rows of dW.  A worker owns an
-    even share of the rows of all panels of dW, of all parts.
+    even share of the rows of all panels of dW, of all runs.
     """
     s = args[0]
     sums = s.panels * s.M
-    first = s.parts * sums * worker // workers
-    last = s.parts * sums * (worker + 1) // workers
-    for part in range(s.parts):
-        begin = max(0, first - part * sums)
-        end = min(sums, last - part * sums)
+    first = s.runs * sums * worker // workers
+    last = s.runs * sums * (worker + 1) // workers
+    for run in range(s.runs):
+        begin = max(0, first - run * sums)
+        end = min(sums, last - run * sums)
         if begin < end:
-            _part_gradient(args, worker, part, begin, end)
+            _gradient_of_run(args, worker, run, begin, end)
 
 
 @part
-def _part_gradient(args, worker, part, begin, end):  # type: ignore[no-untyped-def]
-    """Write rows begin..end of all panels of dW, and dbias, for one part of the rows of X."""
+def _gradient_of_run(args, worker, run, begin, end):  # type: ignore[no-untyped-def]
+    """Write rows begin..end of all panels of dW, and dbias, for one run of the rows of X."""
     s = args[0]
     lane = lanes(s.x)
     width = s.gates * lane
     stride = (s.last - s.first) * lane
     N = s.rows[s.steps]
-    dW = s.dW + part * s.part_size
+    dW = s.dW + run * s.run_size
     zeros = tile_scratch(s.x)
     for v in range(0, tile_vectors(s.x) * lane, lane):
         store(zeros + v, broadcast(zeros, 0.0))
-    top = N * part // s.parts
-    rows = N * (part + 1) // s.parts - top
+    top = N * run // s.runs
+    rows = N * (run + 1) // s.runs - top
     chunks = (rows + s.chunk - 1) // s.chunk
     for chunk in range(chunks):
         low = top + rows * chunk // chunks
@@ -244,14 +244,14 @@ def _part_gradient(args, worker, part, begin, end):  # type: ignore[no-untyped-d
                     else:
                         multiply(height, size, a, right, width, c, stride, c, stride)
             if m_begin == 0 and is_given(s.dbias):
-                total = s.dbias + part * s.part_size + panel * width
+                total = s.dbias + run * s.run_size + panel * width
                 _column_sums(s, total, panel, low, high, chunk > 0)
             work += m_end - m_begin
 
 
 @task
-def add_parts(cell, args, worker, workers):  # type: ignore[no-untyped-def]
-    """Add the sums of all other parts to those of the first, in their order."""
+def add_runs(cell, args, worker, workers):  # type: ignore[no-untyped-def]
+    """Add the sums of all other runs to those of the first, in their order."""
     s = args[0]
     lane = lanes(s.sums)
     vectors = (s.size + lane - 1) // lane
@@ -259,8 +259,8 @@ def add_parts(cell, args, worker, workers):  # type: ignore[no-untyped-def]
         place = s.sums + vector * lane
         there = s.size - vector * lane
         total = load_edge(place, there)
-        for part in range(1, s.parts):
-            total = total + load_edge(place + part * s.size, there)
+        for run in range(1, s.runs):
+            total = total + load_edge(place + run * s.size, there)
         store_edge(place, total, there)
 
 

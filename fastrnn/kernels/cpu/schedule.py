@@ -79,10 +79,10 @@ def gradient_chunk(row_bytes: int) -> int:
     return max(_TILE_ROWS, first_level_size() * 2 // 3 // row_bytes)
 
 
-def gradient_parts(rows: int, features: int, panels: int) -> int:
-    """Return into how many parts a weight gradient cuts the rows, each with sums of its own.
+def gradient_runs(rows: int, features: int, panels: int) -> int:
+    """Return into how many runs a weight gradient cuts the rows, each with sums of its own.
 
-    Workers that share the sums all read all rows of few panels, often from each other's caches;
-    with parts each row is read once, and the sums of all parts are added afterwards.
+    Workers that share the sums of few panels all read all rows, often from each other's caches.
+    Where each has runs of its own, every row is read once, and their sums are added afterwards.
     """
     return max(1, min(8, rows // max(1024, 8 * features))) if panels <= 2 else 1

@@ -70,16 +70,16 @@ def test_rows_of_a_gradient_stay_in_the_first_level_cache(monkeypatch, size, row
 
 
 @pytest.mark.parametrize(
-    ("rows", "features", "panels", "parts"),
+    ("rows", "features", "panels", "runs"),
     [
         (1, 1, 1, 1),
         (2047, 64, 1, 1),
         (2048, 128, 2, 2),
-        (2048, 129, 2, 1),  # sums of parts would cost more than they save
+        (2048, 129, 2, 1),  # sums of runs would cost more than they save
         (10240, 100, 1, 8),
         (1 << 30, 100, 1, 8),
         (1 << 30, 100, 3, 1),
     ],
 )
-def test_many_rows_of_few_panels_are_summed_in_parts(rows, features, panels, parts):
-    assert schedule.gradient_parts(rows, features, panels) == parts
+def test_many_rows_of_few_panels_are_summed_in_runs(rows, features, panels, runs):
+    assert schedule.gradient_runs(rows, features, panels) == runs
