@@ -1,4 +1,4 @@
-"""Who does what: how many workers a kernel gets and where the input product is made.
+"""Who does what: how many workers a kernel gets, and how much they work on at a time.
 
 Every choice depends on sizes and thread count only, never on a timing, and no result depends on
 the choice of workers.
@@ -22,23 +22,10 @@ MULTIPLY_ADDS_PER_WORKER = 1_000_000
 #: Weights worth a worker where they come from beyond the second-level cache: some 10 us or more.
 WEIGHT_BYTES_PER_WORKER = 1_000_000
 
-# Above this the weights of a layer do not stay in cache from step to step, and x @ W is better
-# made for all steps at once: each weight is then read once for many rows.
-_CACHED_WEIGHT_BYTES = 12_000_000
-
-# Below this many rows a tile is too short to pay for reading W at every step.
-_FEWEST_FUSED_ROWS = 16
-
 
 def workers_for(multiply_adds: int, parts: int) -> int:
     """Return how many workers share `multiply_adds` that split into `parts` at most."""
     return max(1, min(get_num_threads(), parts, multiply_adds // MULTIPLY_ADDS_PER_WORKER))
-
-
-def is_hoisted(T: int, B: int, I: int, H: int, gates: int, itemsize: int) -> bool:
-    """Return whether x @ W is made for all steps before the time loop, not within it."""
-    is_large = gates * H * (I + H) * itemsize > _CACHED_WEIGHT_BYTES
-    return T > 1 and (B < _FEWEST_FUSED_ROWS or is_large)
 
 
 def units_per_panel(gates: int, vectors: int, widest: int) -> int:

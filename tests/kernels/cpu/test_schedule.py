@@ -37,22 +37,6 @@ def test_one_thread_is_one_worker(monkeypatch):
     assert schedule.workers_for(10**12, 1000) == 1
 
 
-@pytest.mark.parametrize(
-    ("B", "H", "itemsize", "is_hoisted"),
-    [
-        (1, 100, 4, True),  # short tiles
-        (15, 100, 4, True),
-        (16, 100, 4, False),
-        (128, 500, 4, False),  # 8 MB of weights
-        (128, 500, 8, True),  # 16 MB
-        (128, 2000, 4, True),
-    ],
-)
-def test_input_product_is_hoisted_for_few_rows_and_large_weights(B, H, itemsize, is_hoisted):
-    assert schedule.is_hoisted(2, B, H, H, 4, itemsize) == is_hoisted
-    assert not schedule.is_hoisted(1, B, H, H, 4, itemsize)
-
-
 @pytest.mark.parametrize("panels", [1, 8, 41, 1000])
 def test_blocks_of_the_input_gradient_are_whole_tiles(panels):
     rows, chunk = schedule.input_gradient_blocks(panels, 64)
