@@ -4,6 +4,9 @@ Measured with AVX-512 and float32 on two cores each of an AMD Zen 5 and of an In
 (`fastrnn info` names yours).  Other instruction sets scale the products and the caches alike, and
 choices depend on ratios only.  Processors of neither kind, whose last cache is shared by all cores
 as a rule, are taken for Intel's.
+
+Forward on two cores of the latter, planned by its own speeds and by AMD's: GRU (50, 16, 512, 512)
+9.3 and 13.6 ms, LSTM (50, 32, 512, 512) 24.1 and 28.7 ms, (35, 20, 650, 650) 18.2 and 20.6 ms.
 """
 
 from __future__ import annotations
