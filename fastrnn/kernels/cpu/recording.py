@@ -34,9 +34,12 @@ class Recording:
 
     Attributes
     ----------
+    found : set
+        Names of the arrays that were found in a call.
+    is_apart : bool
+        Whether none of them lies within another one.
     is_complete : bool
-        Whether each of the arrays was found in a call, and none within another one.  If not, the
-        calls worked on a copy of one, and cannot be made again.
+        Whether each of the arrays was found, and they are apart.  If not, the calls worked on a copy of one, and cannot be made again.
     is_alone : bool
         Whether no call is for several threads.
     """
@@ -75,8 +78,9 @@ class Recording:
         self._runs = self._joined(made, [c.workers == 1 or c.threads == 1 for c in calls])
         self.is_alone = len(self._runs) == 1 and len(self._runs[0]) == 2
         ordered = sorted((low, high) for _, low, high, _ in bounds)
-        is_apart = all(a[1] <= b[0] for a, b in pairwise(ordered))
-        self.is_complete = is_apart and all(self._places.values())
+        self.is_apart = all(a[1] <= b[0] for a, b in pairwise(ordered))
+        self.found = {name for name, places in self._places.items() if places}
+        self.is_complete = self.is_apart and len(self.found) == len(self._places)
 
     def _joined(self, made: list[tuple[Any, ...]], alone: list[bool]) -> list[tuple[Any, ...]]:
         """Return the calls with those next to each other as one that are for one thread."""
@@ -101,7 +105,10 @@ class Recording:
             self.point_at(name, address_of(array))
 
     def point_at(self, name: Hashable, address: int) -> None:
-        """Let the calls work on another array, as of `point`, whose first number is there."""
+        """Let the calls work on another array, as of `point`, whose first number is there.
+
+        Of an array that was not found there is nothing to do.
+        """
         for place, offset in self._places[name]:
             self._words[place] = address + offset
 
