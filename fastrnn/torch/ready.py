@@ -35,6 +35,12 @@ Found = list[Tensor | None]
 _MOST_NUMBERS = 1 << 20
 _MOST_IN_ALL = 1 << 25
 
+# Arrays of at most so many bytes NumPy makes sooner than `buffers`.
+_SMALL_BYTES = 1 << 16
+
+# The names of the gradients of the final states.
+_ENDS = ("dh", "dc")
+
 # Kinds of modules and tensors that are remembered.
 _MOST_KINDS = 1024
 
@@ -67,13 +73,16 @@ class Ready:
         self._training = training
         self._wants_dx = wants_dx
         self._is_one_way = kind.directions == 1
+        self._runs: list[Run] = []
+        self._h: Any = None  # (T + 1, B, S), of one direction: the first h, and y
+        self._finals: list[tuple[Hashable, Tensor]] = []  # what final states are like
         self._first_state = 1 + kind.directions * kind.weights
         # The tensors that gradients depend on: x, w_hh and, where that of x is asked for, w_ih.
         self._read = [0]
         for first in range(1, self._first_state, kind.weights):
             self._read += [first, first + 1] if wants_dx else [first + 1]
         self._forward: Calls | None = None
-        self._walks: dict[Hashable, Calls] = {}
+        self._walks: dict[Hashable, tuple[Calls, list[tuple[int, Hashable]]]] = {}
 
     def put_back(self) -> None:
         """Let others use it."""
@@ -94,12 +103,11 @@ class Ready:
             y = tensors[0].new_empty(self._shape)
             calls.point_at("y", y.data_ptr())
         outputs = [y]
-        for place, like in enumerate(self._finals):
+        for name, like in self._finals:
             final = torch.empty_like(like)
-            calls.point_at(("final", place), final.data_ptr())
+            calls.point_at(name, final.data_ptr())
             outputs.append(final)
-        for place, tensor in enumerate(tensors):
-            calls.point_at(place, tensor.data_ptr())
+        calls.read(tensors)
         calls.run()
         return tuple(outputs)
 
@@ -110,38 +118,40 @@ class Ready:
         """Return the gradients of the tensors, None for some that are not needed."""
         if dy is not None and (dy.stride(-1) != 1 or dy.is_neg()):
             dy = dy.resolve_neg().contiguous()
-        given = {("dstate", n): d for n, d in enumerate(dstates) if d is not None}
-        for name, d in given.items():
-            given[name] = d.resolve_neg().contiguous()
-        # A gradient of initial states costs a copy: there is one where there is to be one.
-        first = self._first_state
-        are_written = [self._wants_dx, *[True] * (first - 1), *needed[first:]]
-        key = None if dy is None else dy.stride(), *given, *are_written
-        calls = self._walks.get(key)
-        if calls is None:
-            return self._record_walk(key, tensors, dy, given, are_written)
+        given: dict[Hashable, Tensor] = {}
+        for end, d in zip(_ENDS, dstates, strict=False):
+            if d is not None:
+                given[end] = d.resolve_neg().contiguous()
+        key = dy is not None and dy.stride(), *given, needed[self._first_state :]
+        walk = self._walks.get(key)
+        if walk is None:
+            return self._record_walk(key, tensors, dy, given, needed)
+        calls, written = walk
         if self._is_one_way:
             calls.point_at("h", self._address)
         if dy is not None:
             calls.point_at("dy", dy.data_ptr())
         for name, d in given.items():
             calls.point_at(name, d.data_ptr())
-        found: Found = []
-        for place in self._read:
-            calls.point_at(place, tensors[place].data_ptr())
-        for place, tensor in enumerate(tensors):
-            gradient = None
-            if are_written[place]:
+        found: Found = [None] * len(tensors)
+        for place, name in written:
+            tensor = tensors[place]
+            if place or tensor.is_contiguous():
+                gradient = torch.empty_like(tensor)
+            else:
                 gradient = torch.empty_like(tensor, memory_format=torch.contiguous_format)
-                calls.point_at(("d", place), gradient.data_ptr())
-            found.append(gradient)
+            calls.point_at(name, gradient.data_ptr())
+            found[place] = gradient
+        calls.read(tensors)
         calls.run()
         return found
 
     def _new_h(self) -> Array:
         """Return where y is to be, behind room for the first h."""
-        self._h = buffers.empty(self._shape, self._dtype)
-        return self._h[1:]
+        empty: Any = np.empty if self._is_small else buffers.empty
+        self._h = empty(self._shape, self._dtype)
+        y: Array = self._h[1:]
+        return y
 
     def _record(self, tensors: Tensors) -> tuple[Tensor, ...]:
         """Run forward and write down the calls."""
@@ -194,15 +204,16 @@ class Ready:
         self._shelf.is_vain = not calls.is_complete
         self._shape, self._dtype = self._h.shape if is_one_way else y.shape, dtype
         self._offset = B * S * dtype.itemsize
+        self._is_small = (T + 1) * self._offset <= _SMALL_BYTES
         self._address = address_of(self._h) if is_one_way else 0
         outputs = tuple(torch.from_numpy(array) for array in (y, *finals))
-        self._finals = tuple(output.clone() for output in outputs[1:])
+        self._finals = list(zip(named, [output.clone() for output in outputs[1:]], strict=True))
         self._lend(None)
         return outputs
 
     def _record_walk(
         self, key: Hashable, tensors: Tensors, dy: Tensor | None, given: dict[Any, Tensor],
-        are_written: Sequence[bool],
+        needed: Sequence[bool],
     ) -> Found:  # fmt: skip
         """Run backward and write down the calls."""
         kind, wants_dx = self._kind, self._wants_dx
@@ -215,14 +226,16 @@ class Ready:
         if self._is_one_way:
             arrays["h"] = self._h
         gradients: dict[int, Array] = {}
-        directions, dxs = [], []
+        directions, dxs = [], list[Array]()
         for n, run in enumerate(self._runs):
             half = arrays["dy"][..., n * S : (n + 1) * S] if dy is not None else None
             states = len(run.cell.STATES)
-            ends = [dstates.get(("dstate", i)) for i in range(states)]
+            ends = [dstates.get(name) for name in _ENDS[:states]]
             ends = [None if d is None else d[n] for d in ends]
             with recorded() as walk:
-                found = run.backward(half, tuple(ends), (None,) * (states - 1), wants_dx, False)
+                found: Any = run.backward(
+                    half, tuple(ends), (None,) * (states - 1), wants_dx, False
+                )
             loop = next(call.args for call in walk if hasattr(call.args, "dextra"))
             dxs.append(found.x)
             first = 1 + n * kind.weights
@@ -232,7 +245,8 @@ class Ready:
                     gradients[first + 2], gradients[first + 3] = _split_bias(kind, found.b)
                 for i, rows in enumerate((loop.dh, *loop.dextra)):
                     place = self._first_state + i
-                    if place < len(tensors) and are_written[place]:
+                    # It costs a copy: there is one where there is to be one.
+                    if place < len(tensors) and needed[place]:
                         if place not in gradients:
                             gradients[place] = np.empty((kind.directions, len(rows), S), rows.dtype)
                         moves.copy(rows[:, :S], gradients[place][n])
@@ -250,7 +264,7 @@ class Ready:
         named = {("d", place): gradient for place, gradient in gradients.items()}
         calls = Calls(directions, last, arrays | read | named, is_beside=self._is_beside)
         if calls.is_complete:
-            self._walks[key] = calls
+            self._walks[key] = calls, [(place, ("d", place)) for place in gradients]
         self._lend(None)
         return [
             torch.from_numpy(gradients[place]) if place in gradients else None
@@ -260,10 +274,11 @@ class Ready:
     def _lend(self, tensors: Tensors | None) -> None:
         """Tell the runs what their tensors are, or let go of them."""
         arrays = None if tensors is None else [tensor.numpy(force=True) for tensor in tensors]
-        for n, run in enumerate(self._runs):
-            weights: Any = run.weights
+        for n, each in enumerate(self._runs):
+            run: Any = each
+            weights = run.weights
             if arrays is None:
-                weights.W = weights.R = run.x = run.x_rows = run.state = None  # type: ignore[assignment]
+                weights.W = weights.R = run.x = run.x_rows = run.state = None
             else:
                 first = 1 + n * self._kind.weights
                 weights.W, weights.R = arrays[first].T, arrays[first + 1].T
@@ -281,12 +296,15 @@ class Shelf:
         What they compute.
     numbers : int
         What the gates of a run are, in numbers.
+    step_rows : int, optional
+        Rows of their only step, if it may be better left to torch.nn.
     is_vain : bool
         Whether there can be no such runs, as something has to be copied first.
     """
 
-    def __init__(self, kind: Kind, numbers: int, *, is_vain: bool) -> None:
+    def __init__(self, kind: Kind, numbers: int, step_rows: int | None, *, is_vain: bool) -> None:
         self.kind = kind
+        self.step_rows = step_rows
         self._numbers = numbers
         self.is_vain = is_vain or kind.mode == "LSTMP" or numbers > _MOST_NUMBERS
         self._unused: dict[Hashable, list[Ready]] = {}
@@ -344,7 +362,17 @@ class Held:
 
 
 class Calls:
-    """Recorded calls of one or two directions, and those that come after both."""
+    """Recorded calls of one or two directions, and those that come after both.
+
+    Parameters
+    ----------
+    directions : one or two lists of calls
+    last : list of calls
+    arrays : mapping
+        Arrays that will be others, by name: numbers for tensors that are read.
+    is_beside : bool
+        Whether both directions run at the same time.
+    """
 
     def __init__(
         self,
@@ -357,19 +385,36 @@ class Calls:
         lists = [*directions, last] if is_beside else [[*chain(*directions), *last]]
         self._recordings = [Recording(calls, arrays) for calls in lists]
         self._is_beside = is_beside
-        self._is_alone = not is_beside and self._recordings[0].is_alone
-        found = set().union(*(recording.found for recording in self._recordings))
-        self.is_complete = self._recordings[0].is_apart and len(found) == len(arrays)
+        #: Where the address of an array is to be written, and how far on it is to point.
+        self.places: dict[Any, list[tuple[memoryview, int, int]]] = {
+            name: [(r.words, *place) for r in self._recordings for place in r.places[name]]
+            for name in arrays
+        }
+        self._reads = [
+            (*place, name)
+            for name in arrays
+            if isinstance(name, int)
+            for place in self.places[name]
+        ]
+        self.is_complete = self._recordings[0].is_apart and all(self.places.values())
+        is_alone = not is_beside and self._recordings[0].is_alone
+        self._alone = self._recordings[0].runs[0] if is_alone else None
+
+    def read(self, tensors: Tensors) -> None:
+        """Let the calls read these tensors."""
+        for words, place, offset, name in self._reads:
+            words[place] = tensors[name].data_ptr() + offset
 
     def point_at(self, name: Hashable, address: int) -> None:
-        """Let the calls work on another array of that name; see `Recording.point_at`."""
-        for recording in self._recordings:
-            recording.point_at(name, address)
+        """Let the calls work on another array of that name."""
+        for words, place, offset in self.places[name]:
+            words[place] = address + offset
 
     def run(self) -> None:
         """Make the calls."""
-        if self._is_alone:
-            self._recordings[0].run()
+        if self._alone is not None:
+            function, address = self._alone
+            function(address)
             return
         with on_threads_of_torch():
             rest = self._recordings

@@ -7,6 +7,7 @@ outputs of two directions into one.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,8 @@ from fastrnn.torch.ready import Held, Shelf
 from fastrnn.torch.threads import on_threads_of_torch
 
 Array = NDArray[Any]
+
+_requires_grad = attrgetter("requires_grad")
 
 
 def run(kind: Kind, *tensors: Tensor, shelf: Shelf | None = None) -> tuple[Tensor, ...]:
@@ -47,10 +50,15 @@ def run(kind: Kind, *tensors: Tensor, shelf: Shelf | None = None) -> tuple[Tenso
     ValueError, TypeError
         Where shapes or dtypes do not fit each other.
     """
-    if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
+    if torch.is_grad_enabled() and True in map(_requires_grad, tensors):
         outputs: tuple[Tensor, ...] = _Recurrence.apply(kind, shelf, *tensors)  # type: ignore[no-untyped-call]
         return outputs
-    return _begin(kind, shelf, tensors, training=False, wants_dx=False)[0]
+    ready = None if shelf is None else shelf.take(training=False, wants_dx=False)
+    if ready is None:
+        return _begin(kind, None, tensors, training=False, wants_dx=False)[0]
+    outputs = ready.forward(tensors)
+    ready.put_back()
+    return outputs
 
 
 def _begin(
@@ -59,7 +67,8 @@ def _begin(
     """Run a layer forward; return the results, and what has the gradients."""
     ready = None if shelf is None else shelf.take(training=training, wants_dx=wants_dx)
     if ready is not None:
-        return ready.forward(tensors), Held(ready)
+        held = Held(ready)
+        return ready.forward(tensors), held
     with on_threads_of_torch():
         course = _Course(kind, tensors, training=training, wants_dx=wants_dx)
     return tuple(torch.from_numpy(array) for array in course.outputs), course
@@ -201,7 +210,8 @@ class _Recurrence(torch.autograd.Function):
         """Return the gradients of kind and shelf, which have none, and of the tensors."""
         tensors: tuple[Tensor, ...] = ctx.saved_tensors
         needed: tuple[bool, ...] = ctx.needs_input_grad[2:]
-        if torch.is_grad_enabled() or any(g is not None and _is_batched(g) for g in gradients):
+        is_batched = True in [g is not None and _is_batched(g) for g in gradients]
+        if is_batched or torch.is_grad_enabled():
             return (None, None, *_differentiable(ctx.kind, tensors, gradients, needed))
         course: Held | _Course | None = ctx.course
         is_y_written = ctx.kind.directions == 1 and course and ctx.y._version != ctx.version

@@ -34,22 +34,30 @@ class Recording:
 
     Attributes
     ----------
+    words : memoryview
+        The arguments of all calls.
+    places : mapping
+        For each name where among the words the address of a number of that array is, and how far
+        that is from its first: a list of pairs.
+    runs : list of tuples
+        Functions, each with its arguments, that make the calls.
     found : set
         Names of the arrays that were found in a call.
     is_apart : bool
         Whether none of them lies within another one.
     is_complete : bool
-        Whether each of the arrays was found, and they are apart.  If not, the calls worked on a copy of one, and cannot be made again.
+        Whether each of the arrays was found, and they are apart.  If not, the calls worked on a
+        copy of one, and cannot be made again.
     is_alone : bool
         Whether no call is for several threads.
     """
 
     def __init__(self, calls: Sequence[Call], arrays: Mapping[Any, Array]) -> None:
         bounds = [(name, *_bounds(a), address_of(a)) for name, a in arrays.items()]
-        self._places: dict[Hashable, list[tuple[int, int]]] = {name: [] for name in arrays}
+        self.places: dict[Hashable, list[tuple[int, int]]] = {name: [] for name in arrays}
         # The arguments of all calls lie one behind the other.
         memory = ctypes.create_string_buffer(sum(len(call.packed) for call in calls) or 1)
-        self._words = memoryview(memory).cast("B")[: len(memory) // 8 * 8].cast("q")
+        self.words = memoryview(memory).cast("B")[: len(memory) // 8 * 8].cast("q")
         self._kept: list[Any] = [memory]
         table: list[tuple[int, ...]] = []
         made: list[tuple[Any, ...]] = []
@@ -59,10 +67,10 @@ class Recording:
             start = ctypes.addressof(memory) + 8 * first
             ctypes.memmove(start, call.packed, size)
             for place, array in call.arrays():
-                address = self._words[first + place]
+                address = self.words[first + place]
                 found = [b for b in bounds if b[1] <= address < b[2]]
                 for name, _, _, begin in found:
-                    self._places[name].append((first + place, address - begin))
+                    self.places[name].append((first + place, address - begin))
                 if not found:
                     self._kept.append(array)
             constants = ctypes.create_string_buffer(call.constants, len(call.constants) + 1)
@@ -75,12 +83,12 @@ class Recording:
             made.append((run, call.address, constants, arguments, *sizes))
             first += size // 8
         self._table = np.array(table, np.int64).reshape(-1, 4)
-        self._runs = self._joined(made, [c.workers == 1 or c.threads == 1 for c in calls])
-        self.is_alone = len(self._runs) == 1 and len(self._runs[0]) == 2
+        self.runs = self._joined(made, [c.workers == 1 or c.threads == 1 for c in calls])
+        self.is_alone = len(self.runs) == 1 and len(self.runs[0]) == 2
         ordered = sorted((low, high) for _, low, high, _ in bounds)
         self.is_apart = all(a[1] <= b[0] for a, b in pairwise(ordered))
-        self.found = {name for name, places in self._places.items() if places}
-        self.is_complete = self.is_apart and len(self.found) == len(self._places)
+        self.found = {name for name, places in self.places.items() if places}
+        self.is_complete = self.is_apart and len(self.found) == len(self.places)
 
     def _joined(self, made: list[tuple[Any, ...]], alone: list[bool]) -> list[tuple[Any, ...]]:
         """Return the calls with those next to each other as one that are for one thread."""
@@ -109,12 +117,12 @@ class Recording:
 
         Of an array that was not found there is nothing to do.
         """
-        for place, offset in self._places[name]:
-            self._words[place] = address + offset
+        for place, offset in self.places[name]:
+            self.words[place] = address + offset
 
     def run(self) -> None:
         """Make the calls again."""
-        for run, *arguments in self._runs:
+        for run, *arguments in self.runs:
             run(*arguments)
 
     @property
