@@ -32,7 +32,7 @@ Found = list[Tensor | None]
 
 # Numbers that the gates of a layer may be, for its working memory to be kept, and those of all
 # layers together: some 256 MB of float32, as a run keeps up to twice what is counted here.
-_MOST_NUMBERS = 1 << 20
+_MOST_NUMBERS = 1 << 22
 _MOST_IN_ALL = 1 << 25
 
 # Arrays of at most so many bytes NumPy makes sooner than `buffers`.
