@@ -16,7 +16,7 @@ from torch.autograd import forward_ad
 from torch.nn import Parameter
 from torch.nn.utils.rnn import PackedSequence
 
-_PLAIN = (Tensor, Parameter)
+_PLAIN = frozenset((Tensor, Parameter))
 _DTYPES = (torch.float32, torch.float64)
 
 # A single step may be faster on the kernels from about so many rows on.  Measured on an Intel Xeon
@@ -47,11 +47,8 @@ def is_watched() -> bool:
 
 
 def are_plain(tensors: Sequence[Any]) -> bool:
-    """Return whether these are torch's own tensors with strides, and autocast leaves them alone."""
-    for tensor in tensors:
-        if type(tensor) not in _PLAIN or tensor.layout is not torch.strided:
-            return False
-    return not torch.is_autocast_enabled("cpu")
+    """Return whether these are torch's own tensors, and autocast leaves them alone."""
+    return _PLAIN.issuperset(map(type, tensors)) and not torch.is_autocast_enabled("cpu")
 
 
 def takes(tensors: Sequence[Any]) -> bool:

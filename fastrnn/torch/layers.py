@@ -19,7 +19,7 @@ from fastrnn.torch.module import Module
 _SIZES = attrgetter(
     "mode", "input_size", "hidden_size", "proj_size", "num_layers", "bias", "bidirectional"
 )
-_GEOMETRY = attrgetter("dtype", "shape", "is_cpu")
+_GEOMETRY = attrgetter("dtype", "shape", "layout", "is_cpu")
 
 Tensors = list[Tensor]
 Shapes = tuple[tuple[int, ...], ...]
@@ -88,10 +88,14 @@ class Layers(Module, nn.RNNBase):
         tensors = (x, *states, *weights)
         if not fallback.are_plain(tensors):
             return None
-        # What is to be read as another number than is there has to be copied.
         is_neg = True in map(Tensor.is_neg, tensors)
+        # What is to be read as another number than is there has to be copied.
         is_copied = is_flat or is_neg
-        key = is_copied, *_SIZES(self), *map(_GEOMETRY, tensors), *map(Tensor.stride, tensors)
+        try:
+            strides = map(Tensor.stride, tensors)
+            key = is_copied, *_SIZES(self), *map(_GEOMETRY, tensors), *strides
+        except RuntimeError:  # some are sparse
+            return None
         shelves = ready.shelves_of(key)
         if shelves is None:
             T, B = x.shape[:2] if layout is None else layout[:2]

@@ -15,7 +15,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fastrnn.functional import Packed, rnn
+from fastrnn.functional.options import Options, Packed
+from fastrnn.functional.run import Run
+from fastrnn.functional.weights import Weights
 from fastrnn.kernels.cpu import buffers
 from fastrnn.torch import formula
 from fastrnn.torch.kind import CELLS, Kind
@@ -87,24 +89,28 @@ class _Course:
         x, weights, states = kind.parts([_array(tensor) for tensor in tensors])
         cell = CELLS[kind.mode]
         given = x if kind.layout is None else Packed(x, kind.layout.lengths)
-        results = []
+        self._runs = []
         for n, (w_ih, w_hh, *rest) in enumerate(weights):
-            y, final, backward = rnn(
-                cell, given, w_ih.T, w_hh.T,
-                _joined_bias(kind, rest[0], rest[1]) if kind.has_bias else None,
-                tuple(s[n] for s in states) if states else None,
-                extra={"P": rest[-1].T} if kind.mode == "LSTMP" else None,
-                lengths=kind.lengths, reverse=n == 1, training=training, wants_dx=wants_dx,
-            )  # fmt: skip
-            results.append((y, final, backward))
-        self._backwards = [backward for _, _, backward in results]
+            b = _joined_bias(kind, rest[0], rest[1]) if kind.has_bias else None
+            extra = {"P": rest[-1].T} if kind.mode == "LSTMP" else None
+            run = Run(Weights(cell, w_ih.T, w_hh.T, b, extra), training)
+            run.read_input(given, None, None, reverse=n == 1)
+            run.read_state(tuple(s[n] for s in states) if states else None)
+            run.read_options(Options())
+            run.walk()
+            self._runs.append(run)
         if kind.directions == 1:
-            y = results[0][0]
+            y, *finals = run.results()
             # Whoever writes there raises the tensor's version, which `_Recurrence` looks at.
             y.flags.writeable = True
         else:
-            y = _side_by_side([y for y, _, _ in results])
-        self.outputs = (y, *_stacked([final for _, final, _ in results]))
+            S = run.weights.features
+            y = buffers.empty((*x.shape[:-1], 2 * S), x.dtype)
+            for n, run in enumerate(self._runs):
+                run.write_y(y[..., n * S : (n + 1) * S])
+            finals = [run.finals() for run in self._runs]
+        self.outputs = (y, *_stacked(finals))
+        self._wants_dx = wants_dx
 
     def backward(
         self,
@@ -130,13 +136,15 @@ class _Course:
         halves: Sequence[Array | None] = [dy] * kind.directions
         if dy is not None and kind.directions == 2:
             halves = np.split(dy, 2, axis=-1)
-        gradients: list[Any] = [
-            backward(half, tuple(None if d is None else d[n] for d in dstates))
-            for n, (backward, half) in enumerate(zip(self._backwards, halves, strict=True))
-        ]
-        dx = gradients[0].x
-        if dx is not None and kind.directions == 2:
-            np.add(dx, gradients[1].x, out=dx)
+        dx = None
+        gradients: list[Any] = []
+        for n, (run, half) in enumerate(zip(self._runs, halves, strict=True)):
+            given = run.read_cotangents(
+                half, tuple(None if d is None else d[n] for d in dstates), None
+            )
+            found = run.backward(*given, self._wants_dx, False, dx)
+            dx = found.x
+            gradients.append(found)
         dweights: list[Any] = []
         for g in gradients:
             biases = _split_bias(kind, g.b) if kind.has_bias else ()
@@ -147,13 +155,6 @@ class _Course:
 
 def _array(tensor: Tensor) -> Array:
     return tensor.numpy(force=True)
-
-
-def _side_by_side(outputs: Sequence[Array]) -> Array:
-    """Return (..., S) of both directions as (..., 2 * S)."""
-    *leading, S = outputs[0].shape
-    y = buffers.empty((*leading, 2 * S), outputs[0].dtype)
-    return np.concatenate(outputs, axis=-1, out=y)
 
 
 def _stacked(states: Sequence[Sequence[Array]]) -> list[Array]:

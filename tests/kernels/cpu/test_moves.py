@@ -39,6 +39,22 @@ def test_rows_are_those_of_numpy(rng, dtype, shape, source, target):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("workers", [1, 3])
+@pytest.mark.parametrize("width", [1, 16, 37])
+def test_rows_are_taken_by_their_numbers(rng, dtype, workers, width, monkeypatch):
+    monkeypatch.setattr(moves, "workers_over", lambda _: workers)
+    source = rng.standard_normal((7, 2 * width)).astype(dtype)[:, width:]
+    rows = np.array([6, 0, 3, 3, 1], np.int64)
+    around = rng.standard_normal((5, 3 * width)).astype(dtype)
+    for move, old in ((moves.take, 0), (moves.add_taken, 1)):
+        wanted, written = around.copy(), around.copy()
+        wanted[:, width : 2 * width] *= old
+        wanted[:, width : 2 * width] += source[rows]
+        move(source, rows, written[:, width : 2 * width])
+        np.testing.assert_array_equal(written, wanted)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_zeros_are_a_source(dtype):
     target = np.full((3, 4, 21), np.nan, dtype)
     moves.copy(moves.zeros(target.shape, dtype), target)
