@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 import fastrnn.torch
-from fastrnn.torch import ready
+from fastrnn.torch.calls import Calls
 
 from . import timing
 
@@ -71,9 +71,9 @@ class Clock:
 
     def __init__(self) -> None:
         self.seconds = 0.0
-        self._run = ready.Calls.run
+        self._run = Calls.run
 
-    def run(self, calls: ready.Calls) -> None:
+    def run(self, calls: Calls) -> None:
         """Make the calls."""
         begin = time.thread_time()
         self._run(calls)
@@ -121,7 +121,7 @@ def main() -> None:
     timing.use_threads(1)
     torch.manual_seed(0)
     clock = Clock()
-    ready.Calls.run = lambda calls: clock.run(calls)  # type: ignore[method-assign]
+    Calls.run = lambda calls: clock.run(calls)  # type: ignore[method-assign]
     print("                                    call  kernels  besides    floor   torch.nn")
     for name, (T, B, I, H), given in SIZES:
         x = torch.randn(T, B, I)

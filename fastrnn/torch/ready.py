@@ -7,7 +7,6 @@ of the run before.  What is left to do is to say where the tensors are.
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -19,11 +18,11 @@ from fastrnn.functional.options import Options
 from fastrnn.functional.run import Run
 from fastrnn.functional.weights import Weights
 from fastrnn.kernels.cpu import buffers, moves, plan
-from fastrnn.kernels.cpu.recording import Recording, run_side_by_side
-from fastrnn.kernels.cpu.task import Call, address_of, recorded
+from fastrnn.kernels.cpu.task import address_of, recorded
 from fastrnn.kernels.cpu.threads import get_num_threads
+from fastrnn.torch import bias
+from fastrnn.torch.calls import Calls
 from fastrnn.torch.kind import CELLS, Kind
-from fastrnn.torch.threads import on_threads_of_torch
 
 Array = NDArray[Any]
 Tensors = Sequence[Tensor]
@@ -167,7 +166,7 @@ class Ready:
         directions, runs = [], []
         for n, parts in enumerate(weights):
             with recorded() as before:
-                b = _joined_bias(kind, *parts[2:]) if kind.has_bias else None
+                b = bias.joined(kind, *parts[2:]) if kind.has_bias else None
             run = Run(Weights(cell, parts[0].T, parts[1].T, b), self._training)
             run.read_input(x, None, None, reverse=n == 1)
             run.read_state(tuple(state[n] for state in states) or None)
@@ -242,7 +241,7 @@ class Ready:
             gradients |= {first: found.W.T, first + 1: found.R.T}
             with recorded() as after:
                 if kind.has_bias:
-                    gradients[first + 2], gradients[first + 3] = _split_bias(kind, found.b)
+                    gradients[first + 2], gradients[first + 3] = bias.split(kind, found.b)
                 for i, rows in enumerate((loop.dh, *loop.dextra)):
                     place = self._first_state + i
                     # It costs a copy: there is one where there is to be one.
@@ -361,96 +360,9 @@ class Held:
         self._ready.put_back()
 
 
-class Calls:
-    """Recorded calls of one or two directions, and those that come after both.
-
-    Parameters
-    ----------
-    directions : one or two lists of calls
-    last : list of calls
-    arrays : mapping
-        Arrays that will be others, by name: numbers for tensors that are read.
-    is_beside : bool
-        Whether both directions run at the same time.
-    """
-
-    def __init__(
-        self,
-        directions: Sequence[list[Call]],
-        last: list[Call],
-        arrays: dict[Any, Array],
-        *,
-        is_beside: bool,
-    ) -> None:
-        lists = [*directions, last] if is_beside else [[*chain(*directions), *last]]
-        self._recordings = [Recording(calls, arrays) for calls in lists]
-        self._is_beside = is_beside
-        #: Where the address of an array is to be written, and how far on it is to point.
-        self.places: dict[Any, list[tuple[memoryview, int, int]]] = {
-            name: [(r.words, *place) for r in self._recordings for place in r.places[name]]
-            for name in arrays
-        }
-        self._reads = [
-            (*place, name)
-            for name in arrays
-            if isinstance(name, int)
-            for place in self.places[name]
-        ]
-        self.is_complete = self._recordings[0].is_apart and all(self.places.values())
-        is_alone = not is_beside and self._recordings[0].is_alone
-        self._alone = self._recordings[0].runs[0] if is_alone else None
-
-    def read(self, tensors: Tensors) -> None:
-        """Let the calls read these tensors."""
-        for words, place, offset, name in self._reads:
-            words[place] = tensors[name].data_ptr() + offset
-
-    def point_at(self, name: Hashable, address: int) -> None:
-        """Let the calls work on another array of that name."""
-        for words, place, offset in self.places[name]:
-            words[place] = address + offset
-
-    def run(self) -> None:
-        """Make the calls."""
-        if self._alone is not None:
-            function, address = self._alone
-            function(address)
-            return
-        with on_threads_of_torch():
-            rest = self._recordings
-            if self._is_beside:
-                run_side_by_side(rest[:2])
-                rest = rest[2:]
-            for recording in rest:
-                recording.run()
-
-
 def _put(state: Array | None, rows: Array) -> None:
     """Write states (B, width), zeros where None, to the beginning of rows (B, >= width)."""
     if state is None or state.shape != rows.shape:
         moves.copy(moves.zeros(rows.shape, rows.dtype), rows)
     if state is not None:
         moves.copy(state, rows[:, : state.shape[1]])
-
-
-def _joined_bias(kind: Kind, b_ih: Array, b_hh: Array) -> Array:
-    """Return b as the cell takes it: the GRU's candidate keeps its two apart."""
-    both = len(b_ih) // 3 * 2 if kind.mode == "GRU" else len(b_ih)
-    b = np.empty(2 * len(b_ih) - both, b_ih.dtype)
-    moves.copy(b_ih, b[: len(b_ih)])
-    moves.add(b_hh[:both], b[:both])
-    if both < len(b_hh):
-        moves.copy(b_hh[both:], b[len(b_ih) :])
-    return b
-
-
-def _split_bias(kind: Kind, db: Array) -> tuple[Array, Array]:
-    """Return the gradients of b_ih and b_hh."""
-    size = len(db) // 4 * 3 if kind.mode == "GRU" else len(db)
-    both = size // 3 * 2 if kind.mode == "GRU" else size
-    db_ih, db_hh = (np.empty(size, db.dtype) for _ in range(2))
-    moves.copy(db[:size], db_ih)
-    moves.copy(db[:both], db_hh[:both])
-    if both < size:
-        moves.copy(db[size:], db_hh[both:])
-    return db_ih, db_hh

@@ -19,7 +19,7 @@ from fastrnn.functional.options import Options, Packed
 from fastrnn.functional.run import Run
 from fastrnn.functional.weights import Weights
 from fastrnn.kernels.cpu import buffers
-from fastrnn.torch import formula
+from fastrnn.torch import bias, formula
 from fastrnn.torch.kind import CELLS, Kind
 from fastrnn.torch.ready import Held, Shelf
 from fastrnn.torch.threads import on_threads_of_torch
@@ -91,7 +91,7 @@ class _Course:
         given = x if kind.layout is None else Packed(x, kind.layout.lengths)
         self._runs = []
         for n, (w_ih, w_hh, *rest) in enumerate(weights):
-            b = _joined_bias(kind, rest[0], rest[1]) if kind.has_bias else None
+            b = bias.joined(kind, rest[0], rest[1]) if kind.has_bias else None
             extra = {"P": rest[-1].T} if kind.mode == "LSTMP" else None
             run = Run(Weights(cell, w_ih.T, w_hh.T, b, extra), training)
             run.read_input(given, None, None, reverse=n == 1)
@@ -147,7 +147,7 @@ class _Course:
             gradients.append(found)
         dweights: list[Any] = []
         for g in gradients:
-            biases = _split_bias(kind, g.b) if kind.has_bias else ()
+            biases = bias.split(kind, g.b) if kind.has_bias else ()
             projection = () if g.extra is None else (g.extra["P"].T,)
             dweights += [g.W.T, g.R.T, *biases, *projection]
         return [dx, *dweights, *_stacked([g.state for g in gradients])]
@@ -162,22 +162,6 @@ def _stacked(states: Sequence[Sequence[Array]]) -> list[Array]:
     if len(states) == 1:
         return [state[None] for state in states[0]]
     return [np.stack(pair) for pair in zip(*states, strict=True)]
-
-
-def _joined_bias(kind: Kind, b_ih: Array, b_hh: Array) -> Array:
-    """Return b as the cell takes it: the GRU's candidate keeps its two apart."""
-    if kind.mode != "GRU":
-        return np.add(b_ih, b_hh)
-    gates = len(b_ih) // 3 * 2
-    return np.concatenate([b_ih[:gates] + b_hh[:gates], b_ih[gates:], b_hh[gates:]])
-
-
-def _split_bias(kind: Kind, db: Array) -> tuple[Array, Array]:
-    """Return the gradients of b_ih and b_hh, in memory of their own."""
-    if kind.mode != "GRU":
-        return db, db.copy()
-    H = len(db) // 4
-    return db[: 3 * H], np.concatenate([db[: 2 * H], db[3 * H :]])
 
 
 # Whether a gradient is a batch of them, as `torch.autograd.grad(..., is_grads_batched=True)` gives.

@@ -157,6 +157,24 @@ def test_weights_that_change_in_any_way_are_seen():
             assert torch.equal(actual, d)
 
 
+@pytest.mark.parametrize("name", ["LSTM", "GRU"])
+def test_weights_of_any_strides_give_the_same_bits(name):
+    module = layer(name, {})
+    x, *_ = problem(module, 0)
+    weights = list(module.parameters())
+    found = []
+    for is_spread in (False, True):
+        for weight in weights:
+            wide = torch.zeros(*weight.shape, 2)
+            wide[..., 0] = weight.data
+            weight.data = wide[..., 0] if is_spread else weight.data.clone()
+        for _ in range(3):
+            y, _ = module(x)
+            found.append([y.detach(), *torch.autograd.grad(y.square().sum(), weights)])
+    for others in found[1:]:
+        assert all(map(torch.equal, others, found[0]))
+
+
 def test_a_weight_of_another_shape_is_an_error_of_torch():
     module = layer("GRU", {})
     x, *_ = problem(module, 0)
