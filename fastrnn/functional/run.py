@@ -40,6 +40,7 @@ class Run:
         self.raw: Array | None = None
         self.dprojected: Any = None
         self.gates: Any = None
+        self.dx_before: Array | None = None
 
     def read_input(self, x: Any, lengths: Any, resets: Any, reverse: bool) -> None:
         """Check x, lengths and resets, and put x into the order of the steps."""
@@ -176,6 +177,11 @@ class Run:
 
     def forward(self) -> tuple[Array, tuple[Array, ...]]:
         """Run all steps; return y and the final states."""
+        self.walk()
+        return self.results()
+
+    def walk(self) -> None:
+        """Run all steps."""
         B, N, weights = self.steps.B, self.steps.N, self.weights
         self.h = buffers.empty((B + N, weights.features), self.dtype)
         kept = B + N if self.training else B
@@ -188,7 +194,6 @@ class Run:
             self.raw = buffers.empty(self.zone.shape, self.dtype)
         self.plan = self._plan()
         self._walk()
-        return self.results()
 
     def put_initial(self, state: States) -> None:
         """Write the initial states where the time loop looks for them."""
@@ -200,8 +205,17 @@ class Run:
         """Return what `forward` does, once the time loop has run."""
         y = time_steps.unview(self.h[self.steps.B :], self.steps, self.reverse, self.T)
         y.flags.writeable = not self.training
+        return y, self.finals()
+
+    def finals(self) -> tuple[Array, ...]:
+        """Return the final states, once the time loop has run."""
         histories = zip((self.h, *self.extra), self.weights.widths, strict=True)
-        return y, tuple(self.steps.take_final(s, width) for s, width in histories)
+        return tuple(self.steps.take_final(s, width) for s, width in histories)
+
+    def write_y(self, y: Array) -> None:
+        """Write y, once the time loop has run, to an array; see `steps.unview_into`."""
+        rows = self.h[self.steps.B :]
+        time_steps.unview_into(rows, self.steps, self.reverse, y, is_added=False)
 
     def _walk(self) -> None:
         """Run the time loop."""
@@ -282,9 +296,19 @@ class Run:
         )
 
     def backward(
-        self, dy: Array | None, dstate: States, dextra: States, wants_dx: bool, wants_norms: bool
+        self,
+        dy: Array | None,
+        dstate: States,
+        dextra: States,
+        wants_dx: bool,
+        wants_norms: bool,
+        dx_before: Array | None = None,
     ) -> Gradients:
-        """Walk all steps backwards; return all gradients."""
+        """Walk all steps backwards; return all gradients.
+
+        The gradient of x is added to `dx_before`, where that is given; see `steps.unview_into`.
+        """
+        self.dx_before = dx_before
         cotangents = self._cotangents(dy, dstate, dextra, wants_norms)
         self._walk_back(cotangents)
         dx, dW, db = self._input_gradients(wants_dx)
@@ -366,6 +390,9 @@ class Run:
 
     def _as_given(self, dx: Array | None) -> Array | None:
         """Return the gradient of the rows of x as one of the x that was given."""
+        if dx is not None and self.dx_before is not None:
+            time_steps.unview_into(dx, self.steps, self.reverse, self.dx_before, is_added=True)
+            return self.dx_before
         if dx is not None and self.ids is None:
             dx = time_steps.unview(dx, self.steps, self.reverse, self.T)
             if self.embedding_backward is not None:

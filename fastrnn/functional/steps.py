@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastrnn import _validate
-from fastrnn.kernels.cpu import buffers
+from fastrnn.kernels.cpu import buffers, moves
 from fastrnn.kernels.cpu import rows as kernel
 from fastrnn.kernels.cpu.gemm import Rows
 from fastrnn.kernels.cpu.threads import workers_over
@@ -363,8 +363,26 @@ def _taken(rows: Array, packing: Packing) -> Array:
     if packing.taken is None:
         return rows
     taken = buffers.empty(rows.shape, rows.dtype)
-    np.take(rows, packing.taken, axis=0, out=taken, mode="clip")  # else it is copied twice
+    moves.take(rows, packing.taken, taken)
     return taken
+
+
+def unview_into(rows: Array, steps: Steps, reverse: bool, target: Array, *, is_added: bool) -> None:
+    """Write, or add, rows (N, M) to a user's array, where they belong.
+
+    target (T, sequences, M) of equal sequences, or (N, M) if flat; its M numbers side by side
+    """
+    packing = steps.packing
+    if packing is None:
+        array = rows.reshape(steps.T, steps.B, -1)
+        source = array[::-1] if reverse else array
+    else:
+        assert packing.is_flat, "neither equal nor flat"
+        source = rows
+        if packing.taken is not None:
+            (moves.add_taken if is_added else moves.take)(source, packing.taken, target)
+            return
+    (moves.add if is_added else moves.copy)(source, target)
 
 
 @lru_cache(maxsize=256)

@@ -16,7 +16,7 @@ from torch.autograd import forward_ad
 from torch.nn import Parameter
 from torch.nn.utils.rnn import PackedSequence
 
-_PLAIN = (Tensor, Parameter)
+_PLAIN = frozenset((Tensor, Parameter))
 _DTYPES = (torch.float32, torch.float64)
 
 # A single step may be faster on the kernels from about so many rows on.  Measured on an Intel Xeon
@@ -44,6 +44,11 @@ def is_watched() -> bool:
         or torch._C._len_torch_dispatch_stack() > 0
         or forward_ad._current_level >= 0
     )
+
+
+def are_plain(tensors: Sequence[Any]) -> bool:
+    """Return whether these are torch's own tensors, and autocast leaves them alone."""
+    return _PLAIN.issuperset(map(type, tensors)) and not torch.is_autocast_enabled("cpu")
 
 
 def takes(tensors: Sequence[Any]) -> bool:

@@ -27,6 +27,7 @@ ERRORS = {
     "features": lambda m: m(torch.randn(5, 2, 4)),
     "dtype": lambda m: m(torch.randn(5, 2, 3, dtype=torch.float64)),
     "integers": lambda m: m(torch.ones(5, 2, 3, dtype=torch.int64)),
+    "sparse": lambda m: m(torch.randn(5, 2, 3).to_sparse()),
     "no steps": lambda m: m(torch.randn(0, 2, 3)),
     "state for another batch": lambda m: m(torch.randn(5, 2, 3), states(m, 1, 3, 4)),
     "state of a layer too many": lambda m: m(torch.randn(5, 2, 3), states(m, 2, 2, 4)),
