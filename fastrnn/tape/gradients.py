@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastrnn.functional.embedding import sums_by_id, used_rows
+from fastrnn.functional.embedding import sums_by_id
 
 Array = NDArray[Any]
 
@@ -102,13 +102,10 @@ class RowGradients(PartialGradient):
         values = np.asarray(values).reshape(len(ids), *shape[1:])
         if not len(ids):
             return cls(ids, values, shape)
-        rows = used_rows(ids, shape[0])
-        places = np.empty(shape[0], np.int32)
-        places[rows] = np.arange(len(rows), dtype=np.int32)
-        places = places[ids]
         if values.dtype in (np.float32, np.float64) and values.size:
-            sums = sums_by_id(places, values.reshape(len(ids), -1), len(rows))
+            rows, sums = sums_by_id(ids, values.reshape(len(ids), -1), shape[0])
             return cls(rows, sums.reshape(len(rows), *shape[1:]), shape)
+        rows, places = np.unique(ids, return_inverse=True)
         sums = np.zeros((len(rows), *shape[1:]), values.dtype)
         np.add.at(sums, places, values)
         return cls(rows, sums, shape)
