@@ -201,9 +201,12 @@ class Layer(Owner):
     @property
     def losses(self) -> list[Tensor]:
         """Scalars to add to a loss: those of `add_loss` and of regularizers, of all layers."""
-        added = [loss for layer in self._all_layers() for loss in layer._added_losses]
-        regular = [(v, v.regularizer) for v in self.trainable_variables]
-        return [*added, *(r(v) for v, r in regular if r is not None)]
+        family = self._family()
+        losses = [loss for layer, _ in family for loss in layer._added_losses]
+        if any(v.regularizer is not None for _, variables in family for v in variables):
+            regular = [(v, v.regularizer) for v in self.trainable_variables]
+            losses += [r(v) for v, r in regular if r is not None]
+        return losses
 
     def _begin(self) -> None:
         """Forget what the layers within keep for one call: losses, and masks of dropout."""

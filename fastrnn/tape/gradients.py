@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Hashable
 from typing import Any
 
@@ -14,7 +13,7 @@ from fastrnn.functional.embedding import sums_by_id
 Array = NDArray[Any]
 
 
-class PartialGradient(ABC):
+class PartialGradient:
     """A gradient of which only a part is given; the rest is zero.
 
     Attributes
@@ -26,9 +25,9 @@ class PartialGradient(ABC):
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
 
-    @abstractmethod
     def add_to(self, total: Array) -> None:
         """Add the gradient to an array of its shape, in place."""
+        raise NotImplementedError(f"{type(self).__name__}: add_to() is not implemented")
 
     def dense(self) -> Array:
         """Return a new array of all of the gradient."""
