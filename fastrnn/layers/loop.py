@@ -62,7 +62,7 @@ class _Steps:
         self._number = self._turn = 1
 
     def take(self, x: Any) -> bool:
-        if type(x) is not Step or x.source is not self._source or x.axis != 1:
+        if type(x) is not Step or x.source is not self._source or x.axis != 1 or x.mask is not None:
             return False
         turn = self._turn
         if self._number == 1 and x.index == self._first - 1:
@@ -86,7 +86,7 @@ class _Outputs:
         self._number = 1
 
     def take(self, x: Any) -> bool:
-        if type(x) is not _Output or x.loop is not self._loop or x.state:
+        if type(x) is not _Output or x.loop is not self._loop or x.state or x.mask is not None:
             return False
         if x.place != self._first + self._number:
             return False
@@ -108,6 +108,10 @@ class _Arrays:
     def take(self, x: Any) -> bool:
         if isinstance(x, PostponedTensor) and x.is_waiting:
             return False
+        if self._arrays:
+            first = self._arrays[0]
+            if not _is_matrix(x, first.shape, first.dtype):
+                return False
         self._arrays.append(x if isinstance(x, Tensor) else constant(np.array(x)))
         return True
 
@@ -144,16 +148,17 @@ class Loop:
         self._outputs: list[Tensor] = []
         postpone(self)
 
-    def goes_on(self, x: Any, states: Any, dropped: fused.Dropped) -> bool:
+    def goes_on(self, x: Any, states: Any, training: Any) -> bool:
         """Make a call another step if it is; `states[0]` is one of this loop."""
+        if self._inputs is None or getattr(x, "shape", None) != self._shape:
+            return False
         last = len(self._held) - 1
+        for i, s in enumerate(states):
+            if type(s) is not _Output or s.loop is not self or s.place != last or s.state != i:
+                return False
+        dropped = _dropped(self.cell, x, training)
         return (
-            self._inputs is not None
-            and x.shape == self._shape
-            and all(
-                type(s) is _Output and s.loop is self and s.place == last and s.state == i
-                for i, s in enumerate(states)
-            )
+            len(states) == len(self._shapes)
             and dropped.inputs is self._dropped.inputs
             and dropped.recurrent is self._dropped.recurrent
             and self._inputs.take(x)
@@ -213,24 +218,36 @@ def step(
         return None
     is_alone = not isinstance(states, list | tuple)
     given = [states] if is_alone else states
-    batch = _batch_of(cell, inputs)
-    if batch is None or len(given) != len(cell.sizes):
-        return None
-    dropped = fused.Dropped.of(cell, inputs.shape, context.training_of_call(training))
-    first = given[0]
+    first = given[0] if given else None
     loop = first.loop if type(first) is _Output else None
-    if loop is None or loop.cell is not cell or not loop.goes_on(inputs, given, dropped):
-        sizes = cell.sizes
-        if not all(
-            _is_matrix(s, (batch, size), cell.dtype) for s, size in zip(given, sizes, strict=True)
-        ):
+    if loop is None or loop.cell is not cell or not loop.goes_on(inputs, given, training):
+        loop = _started(cell, inputs, given, training)
+        if loop is None:
             return None
-        before = [s if isinstance(s, Tensor) else constant(np.array(s)) for s in given]
-        for state in before:
-            state.value  # noqa: B018  a loop depends on another by its inputs alone
-        loop = Loop(cell, _inputs_of(inputs), inputs.shape, before, dropped)
     after = loop.after()
-    return after[0], after[0] if is_alone else [*after]
+    return after[0], after[0] if is_alone else after
+
+
+def _started(cell: Any, inputs: Any, states: Any, training: Any) -> Loop | None:
+    """Return a loop that begins with a call, None where that is unusual."""
+    features = cell.kernel.shape[0]
+    shape: tuple[int, ...] = getattr(inputs, "shape", ())
+    sizes = cell.sizes
+    if len(shape) != 2 or len(states) != len(sizes):
+        return None
+    if not _is_matrix(inputs, (shape[0], features), cell.dtype) or not all(
+        _is_matrix(s, (shape[0], size), cell.dtype) for s, size in zip(states, sizes, strict=True)
+    ):
+        return None
+    dropped = _dropped(cell, inputs, training)
+    before = [s if isinstance(s, Tensor) else constant(np.array(s)) for s in states]
+    for state in before:
+        state.value  # noqa: B018  a loop depends on another by its inputs alone
+    return Loop(cell, _inputs_of(inputs), shape, before, dropped)
+
+
+def _dropped(cell: Any, x: Any, training: Any) -> fused.Dropped:
+    return fused.Dropped.of(cell, x.shape, context.training_of_call(training))
 
 
 def _inputs_of(x: Any) -> _Inputs:
@@ -239,15 +256,6 @@ def _inputs_of(x: Any) -> _Inputs:
     if type(x) is _Output and x.is_waiting and not x.state:
         return _Outputs(x)
     return _Arrays(x)
-
-
-def _batch_of(cell: Any, x: Any) -> int | None:
-    """Return the number of rows of an input (B, I), None if it is unusual."""
-    features = cell.kernel.shape[0]
-    shape: tuple[int, ...] = getattr(x, "shape", ())
-    if len(shape) != 2 or not _is_matrix(x, (shape[0], features), cell.dtype):
-        return None
-    return int(shape[0])
 
 
 def _is_matrix(x: Any, shape: tuple[int, int], dtype: Any) -> bool:
