@@ -45,12 +45,12 @@ class Dropped(NamedTuple):
     @classmethod
     def of(cls, cell: Any, shape: tuple[int, ...], training: bool) -> Dropped:
         """Return the factors that a cell applies to inputs (B, I) until they are reset."""
-        if not training or not (cell.dropout or cell.recurrent_dropout):
-            return _NONE_DROPPED
+        if not training:
+            return NOT_DROPPED
         return cls(cell.input_mask(*shape), cell.recurrent_mask(shape[0]))
 
 
-_NONE_DROPPED = Dropped()
+NOT_DROPPED = Dropped()
 
 
 class Mask(NamedTuple):

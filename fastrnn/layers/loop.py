@@ -33,10 +33,8 @@ Array = NDArray[Any]
 class _Output(PostponedTensor):
     """A state of a cell after one step of a loop; the first of them is its output."""
 
-    def __init__(self, loop: Loop, place: int, state: int, shape: tuple[int, int]) -> None:
-        super().__init__(loop, shape, loop.cell.dtype)
-        self.place = place
-        self.state = state
+    place: int
+    state: int
 
     @property
     def loop(self) -> Any:
@@ -144,7 +142,7 @@ class Loop:
         self._shapes = [(shape[0], size) for size in cell.sizes]
         self._states = states
         self._dropped = dropped
-        self._held: list[tuple[weakref.ref[_Output], ...]] = []
+        self._held: list[list[weakref.ref[_Output]]] = []
         self._outputs: list[Tensor] = []
         postpone(self)
 
@@ -154,21 +152,25 @@ class Loop:
             return False
         last = len(self._held) - 1
         for i, s in enumerate(states):
-            if type(s) is not _Output or s.loop is not self or s.place != last or s.state != i:
+            if type(s) is not _Output or s._waits_for is not self or s.place != last or s.state != i:
                 return False
-        dropped = _dropped(self.cell, x, training)
+        before, dropped = self._dropped, _dropped(self.cell, x, training)
         return (
             len(states) == len(self._shapes)
-            and dropped.inputs is self._dropped.inputs
-            and dropped.recurrent is self._dropped.recurrent
+            and dropped.inputs is before.inputs
+            and dropped.recurrent is before.recurrent
             and self._inputs.take(x)
         )
 
     def after(self) -> list[_Output]:
         """Return the states after a step that was just taken in."""
-        place = len(self._held)
-        states = [_Output(self, place, i, shape) for i, shape in enumerate(self._shapes)]
-        self._held.append(tuple(map(weakref.ref, states)))
+        place, dtype = len(self._held), self.cell.dtype
+        states = []
+        for i, shape in enumerate(self._shapes):
+            state = _Output(self, shape, dtype)
+            state.place, state.state = place, i
+            states.append(state)
+        self._held.append([weakref.ref(state) for state in states])
         return states
 
     def outputs(self) -> Tensor:
@@ -184,8 +186,10 @@ class Loop:
         (x, turn), self._inputs = self._inputs.read(), None
         held = [[reference() for reference in references] for references in self._held]
         self._held.clear()
-        # Of all states but the outputs only the last ones are known after a run.
-        stops = [t for t, states in enumerate(held, 1) if any(s is not None for s in states[1:])]
+        stops = []
+        if len(self._shapes) > 1:
+            # Of all states but the outputs only the last ones are known after a run.
+            stops = [t for t, kept in enumerate(held, 1) if any(s is not None for s in kept[1:])]
         states = self._states
         for start, stop in pairwise(sorted({0, *stops, len(held)})):
             first = start if turn == 1 else len(held) - stop
@@ -247,6 +251,8 @@ def _started(cell: Any, inputs: Any, states: Any, training: Any) -> Loop | None:
 
 
 def _dropped(cell: Any, x: Any, training: Any) -> fused.Dropped:
+    if not (cell.dropout or cell.recurrent_dropout):
+        return fused.NOT_DROPPED
     return fused.Dropped.of(cell, x.shape, context.training_of_call(training))
 
 
