@@ -103,10 +103,8 @@ class Backward:
 
     def rows(self, dy: ArrayLike) -> tuple[NDArray[np.int64], Array]:
         """Return the rows that were used and their gradients; see `embedding`."""
-        rows = _used(self._ids, self._V)
-        places = np.empty(self._V, np.int32)
-        places[rows] = np.arange(len(rows), dtype=np.int32)
-        return rows, self._sums(places[self._ids], dy, len(rows))
+        rows, places = _numbered(self._ids, self._V)
+        return rows, self._sums(places, dy, len(rows))
 
     def arguments(
         self, ids: NDArray[np.int32], rows: Array, table: Array, cleared: int = 0
@@ -174,16 +172,22 @@ def used_rows(ids: ArrayLike, V: int) -> NDArray[np.int64]:
     >>> used_rows([[5, 1], [1, 5]], 10).tolist()
     [1, 5]
     """
-    return _used(_validate_ids(ids, V)[0], V)
+    return _numbered(_validate_ids(ids, V)[0], V)[0]
 
 
-def _used(ids: NDArray[np.int32], V: int) -> NDArray[np.int64]:
-    # Measured: marking costs some 0.5 ns a row of the table, sorting 100 to 200 ns an id.
-    if len(ids) * 256 < V:
-        return np.unique(ids).astype(np.int64)
-    is_used = np.zeros(V, bool)
-    is_used[ids] = True
-    return np.flatnonzero(is_used)
+def _numbered(ids: NDArray[np.int32], V: int) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    """Return the rows (U,) that ids (N,) name, sorted, and of each id which of them it names."""
+    # Measured: the kernel takes 1.6 ns a row of the table, sorting some 20 to 30 ns an id.
+    if len(ids) * 16 < V:
+        named, numbers = np.unique(ids, return_inverse=True)
+        return named.astype(np.int64), numbers.astype(np.int32)
+    places: Any = np.empty(len(ids), np.int32)
+    rows: Any = buffers.empty((V + 1,), np.int64)
+    scratch: Any = buffers.empty((V,), np.int32)
+    like = scratch.view(np.float32)
+    given: Any = ids
+    kernel.number(None, kernel.Numbering(len(ids), V, given, scratch, places, rows, like), 1)
+    return rows[: rows[V]].copy(), places
 
 
 def _validate_ids(ids: ArrayLike, V: int) -> tuple[NDArray[np.int32], tuple[int, ...]]:

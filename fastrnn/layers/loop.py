@@ -152,7 +152,12 @@ class Loop:
             return False
         last = len(self._held) - 1
         for i, s in enumerate(states):
-            if type(s) is not _Output or s._waits_for is not self or s.place != last or s.state != i:
+            if (
+                type(s) is not _Output
+                or s._waits_for is not self
+                or s.place != last
+                or s.state != i
+            ):
                 return False
         before, dropped = self._dropped, _dropped(self.cell, x, training)
         return (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from fastrnn.kernels.cpu.task import Floats, Ids, task
+from fastrnn.kernels.cpu.task import Floats, Ids, Ints, task
 from fastrnn.simd.memory import broadcast, is_given, lanes, load_edge, store_edge
 
 
@@ -67,3 +67,40 @@ def scatter_add(cell, args, worker, workers):  # type: ignore[no-untyped-def]
             if is_given(s.factors):
                 x = x * load_edge(factors + i, s.D - i)
             store_edge(target + i, load_edge(target + i, s.D - i) + x, s.D - i)
+
+
+class Numbering(NamedTuple):
+    """Arguments of `number`."""
+
+    N: int
+    V: int
+    ids: Ids  # (N,)
+    numbers: Ids  # (V,)
+    places: Ids  # (N,)
+    rows: Ints  # (V + 1,)
+    like: Floats  # any array: tells the number format, which is of no effect
+
+
+@task
+def number(cell, args, worker, workers):  # type: ignore[no-untyped-def]
+    """Find which rows ids name, and number these in their order.
+
+    args    Numbering; writes places: the number of each id's row; rows: those that are named, in
+            front, and at the end how many these are; and scratch in numbers
+
+    One worker does it all: there is little to do.
+    """
+    s = args[0]
+    for row in range(s.V):
+        s.numbers[row] = 0
+    for n in range(s.N):
+        s.numbers[s.ids[n]] = 1
+    count = 0
+    for row in range(s.V):
+        s.rows[count] = row
+        is_named = s.numbers[row]
+        s.numbers[row] = count
+        count += is_named
+    for n in range(s.N):
+        s.places[n] = s.numbers[s.ids[n]]
+    s.rows[s.V] = count

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fastrnn.kernels.cpu.embedding import Embedding, gather, scatter_add
+from fastrnn.kernels.cpu.embedding import Embedding, Numbering, gather, number, scatter_add
 
 DTYPES = [np.float32, np.float64]
 SIZES = [1, 3, 17, 33, 100]
@@ -81,3 +81,14 @@ def test_scatter_clears_as_many_rows_as_it_is_told(rng):
         scatter_add(None, Embedding(2, 33, ids, rows, table, cleared=3), workers)
         np.testing.assert_array_equal(table[:3], np.array([[0], [2], [0]]) * np.ones(33))
         assert np.isnan(table[3]).all()
+
+
+@pytest.mark.parametrize("N", [0, 1, 17, 100])
+def test_rows_are_numbered_in_their_order(N, rng):
+    ids = rng.integers(0, V, N, np.int32)
+    places, numbers = np.full(N, -1, np.int32), np.full(V, -1, np.int32)
+    rows = np.full(V + 1, -1)
+    number(None, Numbering(N, V, ids, numbers, places, rows, np.ones(1)), 1)
+    named, desired = np.unique(ids, return_inverse=True)
+    np.testing.assert_array_equal(rows[: rows[V]], named)
+    np.testing.assert_array_equal(places, desired)
