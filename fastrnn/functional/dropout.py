@@ -101,8 +101,23 @@ def apply_mask(x: Array, mask: Array) -> Array:
     mask = _validate.as_array("mask", mask, expected)
     if mask.shape != x.shape[-2:] or mask.dtype != x.dtype:
         raise ValueError(f"mask: expected {expected}, got {_validate.describe(mask)}")
-    y: Array = buffers.empty(x.shape, x.dtype)
-    return np.multiply(x, mask, out=y)
+    y = buffers.empty(x.shape, x.dtype)
+    if y.size:
+        steps = x.reshape(-1, *x.shape[-2:])
+        steps = steps if _is_spaced(steps) else np.ascontiguousarray(steps)
+        by_step, by_row, _ = (stride // x.itemsize for stride in steps.strides)
+        T, B, I = steps.shape
+        factors = np.ascontiguousarray(mask)
+        arguments = kernel.Scaling(T, B, I, steps, by_step, by_row, factors, y)
+        kernel.scale(None, arguments, workers_over(y.size))
+    return y
+
+
+def _is_spaced(x: Array) -> bool:
+    """Return whether rows of numbers side by side lie whole numbers of them apart."""
+    is_whole = all(stride % x.itemsize == 0 for stride in x.strides)
+    is_dense = x.strides[-1] == x.itemsize or x.shape[-1] == 1
+    return x.flags.aligned and is_whole and is_dense
 
 
 def _apply(x: Array, rate: float, mixed: int) -> Array:

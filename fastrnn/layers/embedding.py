@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -40,28 +41,47 @@ class LookedUp(Tensor):
     def value(self) -> Array:
         """The rows (..., D), copied at the first use."""
         if self._rows is None:
-            self._rows, self._pull = functional.embedding(self.ids, self.table.value)
+            self._rows, self._pull = self._look_up(self.ids)
         # At every use, as another tape may be open.  The closure does not hold this tensor.
-        ids, pull, shape = self.ids, self._pull, self.table.shape
-        is_sparse = self.is_sparse
-
-        def backward(dy: Array) -> list[Any]:
-            return [RowGradients.from_ids(ids, dy, shape) if is_sparse else pull(dy)]
-
-        record([self.table], [self], backward, repeatable=True)
+        pull = self._pull
+        record([self.table], [self], lambda dy: [pull(dy)], repeatable=True)
         return self._rows
+
+    def by_step(self, turn: int, factors: Array | None) -> tuple[Any, Callable[[Array], Any]]:
+        """Return the rows step by step, as `functional.rnn` takes them, and their gradient.
+
+        Parameters
+        ----------
+        turn : int
+            -1: from the last column of ids (B, T) to the first.
+        factors : (B, D) array, optional
+            What the rows of all steps are multiplied by.
+
+        Returns
+        -------
+        rows : (T, B, D) array, or Embedded
+        gradient : callable
+            Makes that of the table of what `functional.rnn` returns for the rows.
+        """
+        ids = self.ids.T[::turn]
+        if factors is None and not self.is_sparse:
+            return functional.Embedded(ids, self.table.value), lambda dtable: dtable
+        return self._look_up(ids, factors)
+
+    def _look_up(self, ids: Array, factors: Array | None = None) -> tuple[Array, Any]:
+        """Return rows, and what makes the table's gradient of theirs."""
+        shape, is_sparse = self.table.shape, self.is_sparse
+        rows, backward = functional.embedding(ids, self.table.value, factors)
+
+        def pull(dy: Array) -> Any:
+            return RowGradients(*backward.rows(dy), shape) if is_sparse else backward(dy)
+
+        return rows, pull
 
     @property
     def is_sparse(self) -> bool:
         """Whether the table has more rows than are looked up."""
         return self.table.shape[0] > self.ids.size
-
-    def gradient_of(self, dtable: Array) -> Any:
-        """Return a gradient (V, D) of the table as that of its rows, where they are few."""
-        if not self.is_sparse:
-            return dtable
-        rows = functional.used_rows(self.ids, len(dtable))
-        return RowGradients(rows, dtable[rows], dtable.shape)
 
     @property
     def shape(self) -> tuple[int, ...]:

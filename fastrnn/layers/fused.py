@@ -10,6 +10,7 @@ masked steps, which repeat the one before, cost one copy of all outputs.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -45,8 +46,11 @@ class Dropped(NamedTuple):
     def of(cls, cell: Any, shape: tuple[int, ...], training: bool) -> Dropped:
         """Return the factors that a cell applies to inputs (B, I) until they are reset."""
         if not training:
-            return cls()
+            return NOT_DROPPED
         return cls(cell.input_mask(*shape), cell.recurrent_mask(shape[0]))
+
+
+NOT_DROPPED = Dropped()
 
 
 class Mask(NamedTuple):
@@ -177,14 +181,7 @@ def sequence(
     turn     -1: from the last column of `inputs` to the first
     reverse  from the last of `lengths` steps to the first
     """
-    source: Tensor = inputs
-    if isinstance(inputs, LookedUp) and dropped.inputs is None:
-        source = inputs.table
-        rows: Any = functional.Embedded(inputs.ids.T[::turn], source.value)
-    else:
-        rows = inputs.value.swapaxes(0, 1)[::turn]
-        if dropped.inputs is not None:
-            rows = functional.apply_mask(rows, dropped.inputs)
+    source, rows, to_source = _by_step(inputs, turn, dropped.inputs)
     arrays = cell.arrays()
     y, final, backward = functional.rnn(
         cell.engine, rows, arrays.W, arrays.R, arrays.b, tuple(s.value for s in states) or None,
@@ -200,17 +197,31 @@ def sequence(
             dy = dy.swapaxes(0, 1)[::seen]
         d = backward(dy, dstate, wants_norms=cell.record_gradient_norms)
         cell.gradient_norms = None if d.norms is None else d.norms[::turn]
-        dx: Any = d.x
-        if isinstance(inputs, LookedUp) and source is not inputs:
-            dx = None if dx is None else inputs.gradient_of(dx)
-        elif dx is not None:
-            if dropped.inputs is not None:
-                dx = functional.apply_mask(dx, dropped.inputs)
-            dx = dx[::turn].swapaxes(0, 1)
+        dx = None if d.x is None else to_source(d.x)
         return [dx, *cell.gradients(d), *d.state[: len(states)]]
 
     record([source, *cell.variables, *states], [outputs, *finals], to_inputs)
     return outputs, finals
+
+
+def _by_step(
+    inputs: Tensor, turn: int, factors: Array | None
+) -> tuple[Tensor, Any, Callable[[Array], Any]]:
+    """Return inputs (B, T, I) step by step, times factors (B, I), as `functional.rnn` takes them.
+
+    Before them what a gradient is wanted of; after them what makes it of that of the steps.
+    """
+    if isinstance(inputs, LookedUp):
+        return inputs.table, *inputs.by_step(turn, factors)
+    rows = inputs.value.swapaxes(0, 1)[::turn]
+    if factors is None:
+        return inputs, rows, lambda dx: dx[::turn].swapaxes(0, 1)
+
+    return (
+        inputs,
+        functional.apply_mask(rows, factors),
+        lambda dx: functional.apply_mask(dx, factors)[::turn].swapaxes(0, 1),
+    )
 
 
 def _at(x: Tensor, order: NDArray[np.int64]) -> Tensor:

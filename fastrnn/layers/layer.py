@@ -154,8 +154,10 @@ class Layer(Owner):
         training = context.training_of_call(given.training)
         masks = given.masks()
         placed, named = given.arguments(training, masks)
-        with context.calling(self.name, training):
-            outputs = mapped(_result, self.call(*placed, **named))
+        with context.Calling(self.name, training):
+            outputs = self.call(*placed, **named)
+            if not isinstance(outputs, Tensor):
+                outputs = mapped(_result, outputs)
             if self.activity_regularizer is not None:
                 for output in leaves(outputs):
                     self.add_loss(self.activity_regularizer(output) / max(1, output.shape[0]))
@@ -172,7 +174,7 @@ class Layer(Owner):
         self.built = True
 
     def _pass_mask(self, inputs: Any, masks: Any, outputs: Any) -> None:
-        is_masked = any(mask is not None for mask in leaves(masks))
+        is_masked = masks is not None and any(mask is not None for mask in leaves(masks))
         if not self.supports_masking:
             if is_masked and not self._has_warned:
                 self._has_warned = True
@@ -201,9 +203,12 @@ class Layer(Owner):
     @property
     def losses(self) -> list[Tensor]:
         """Scalars to add to a loss: those of `add_loss` and of regularizers, of all layers."""
-        added = [loss for layer in self._all_layers() for loss in layer._added_losses]
-        regular = [(v, v.regularizer) for v in self.trainable_variables]
-        return [*added, *(r(v) for v, r in regular if r is not None)]
+        family = self._family()
+        losses = [loss for layer, _ in family for loss in layer._added_losses]
+        if any(v.regularizer is not None for _, variables in family for v in variables):
+            regular = [(v, v.regularizer) for v in self.trainable_variables]
+            losses += [r(v) for v, r in regular if r is not None]
+        return losses
 
     def _begin(self) -> None:
         """Forget what the layers within keep for one call: losses, and masks of dropout."""

@@ -33,10 +33,8 @@ Array = NDArray[Any]
 class _Output(PostponedTensor):
     """A state of a cell after one step of a loop; the first of them is its output."""
 
-    def __init__(self, loop: Loop, place: int, state: int, shape: tuple[int, int]) -> None:
-        super().__init__(loop, shape, loop.cell.dtype)
-        self.place = place
-        self.state = state
+    place: int
+    state: int
 
     @property
     def loop(self) -> Any:
@@ -62,7 +60,7 @@ class _Steps:
         self._number = self._turn = 1
 
     def take(self, x: Any) -> bool:
-        if type(x) is not Step or x.source is not self._source or x.axis != 1:
+        if type(x) is not Step or x.source is not self._source or x.axis != 1 or x.mask is not None:
             return False
         turn = self._turn
         if self._number == 1 and x.index == self._first - 1:
@@ -86,7 +84,7 @@ class _Outputs:
         self._number = 1
 
     def take(self, x: Any) -> bool:
-        if type(x) is not _Output or x.loop is not self._loop or x.state:
+        if type(x) is not _Output or x.loop is not self._loop or x.state or x.mask is not None:
             return False
         if x.place != self._first + self._number:
             return False
@@ -108,6 +106,10 @@ class _Arrays:
     def take(self, x: Any) -> bool:
         if isinstance(x, PostponedTensor) and x.is_waiting:
             return False
+        if self._arrays:
+            first = self._arrays[0]
+            if not _is_matrix(x, first.shape, first.dtype):
+                return False
         self._arrays.append(x if isinstance(x, Tensor) else constant(np.array(x)))
         return True
 
@@ -140,30 +142,40 @@ class Loop:
         self._shapes = [(shape[0], size) for size in cell.sizes]
         self._states = states
         self._dropped = dropped
-        self._held: list[tuple[weakref.ref[_Output], ...]] = []
+        self._held: list[list[weakref.ref[_Output]]] = []
         self._outputs: list[Tensor] = []
         postpone(self)
 
-    def goes_on(self, x: Any, states: Any, dropped: fused.Dropped) -> bool:
+    def goes_on(self, x: Any, states: Any, training: Any) -> bool:
         """Make a call another step if it is; `states[0]` is one of this loop."""
+        if self._inputs is None or getattr(x, "shape", None) != self._shape:
+            return False
         last = len(self._held) - 1
+        for i, s in enumerate(states):
+            if (
+                type(s) is not _Output
+                or s._waits_for is not self
+                or s.place != last
+                or s.state != i
+            ):
+                return False
+        before, dropped = self._dropped, _dropped(self.cell, x, training)
         return (
-            self._inputs is not None
-            and x.shape == self._shape
-            and all(
-                type(s) is _Output and s.loop is self and s.place == last and s.state == i
-                for i, s in enumerate(states)
-            )
-            and dropped.inputs is self._dropped.inputs
-            and dropped.recurrent is self._dropped.recurrent
+            len(states) == len(self._shapes)
+            and dropped.inputs is before.inputs
+            and dropped.recurrent is before.recurrent
             and self._inputs.take(x)
         )
 
     def after(self) -> list[_Output]:
         """Return the states after a step that was just taken in."""
-        place = len(self._held)
-        states = [_Output(self, place, i, shape) for i, shape in enumerate(self._shapes)]
-        self._held.append(tuple(map(weakref.ref, states)))
+        place, dtype = len(self._held), self.cell.dtype
+        states = []
+        for i, shape in enumerate(self._shapes):
+            state = _Output(self, shape, dtype)
+            state.place, state.state = place, i
+            states.append(state)
+        self._held.append([weakref.ref(state) for state in states])
         return states
 
     def outputs(self) -> Tensor:
@@ -179,8 +191,10 @@ class Loop:
         (x, turn), self._inputs = self._inputs.read(), None
         held = [[reference() for reference in references] for references in self._held]
         self._held.clear()
-        # Of all states but the outputs only the last ones are known after a run.
-        stops = [t for t, states in enumerate(held, 1) if any(s is not None for s in states[1:])]
+        stops = []
+        if len(self._shapes) > 1:
+            # Of all states but the outputs only the last ones are known after a run.
+            stops = [t for t, kept in enumerate(held, 1) if any(s is not None for s in kept[1:])]
         states = self._states
         for start, stop in pairwise(sorted({0, *stops, len(held)})):
             first = start if turn == 1 else len(held) - stop
@@ -213,24 +227,38 @@ def step(
         return None
     is_alone = not isinstance(states, list | tuple)
     given = [states] if is_alone else states
-    batch = _batch_of(cell, inputs)
-    if batch is None or len(given) != len(cell.sizes):
-        return None
-    dropped = fused.Dropped.of(cell, inputs.shape, context.training_of_call(training))
-    first = given[0]
+    first = given[0] if given else None
     loop = first.loop if type(first) is _Output else None
-    if loop is None or loop.cell is not cell or not loop.goes_on(inputs, given, dropped):
-        sizes = cell.sizes
-        if not all(
-            _is_matrix(s, (batch, size), cell.dtype) for s, size in zip(given, sizes, strict=True)
-        ):
+    if loop is None or loop.cell is not cell or not loop.goes_on(inputs, given, training):
+        loop = _started(cell, inputs, given, training)
+        if loop is None:
             return None
-        before = [s if isinstance(s, Tensor) else constant(np.array(s)) for s in given]
-        for state in before:
-            state.value  # noqa: B018  a loop depends on another by its inputs alone
-        loop = Loop(cell, _inputs_of(inputs), inputs.shape, before, dropped)
     after = loop.after()
-    return after[0], after[0] if is_alone else [*after]
+    return after[0], after[0] if is_alone else after
+
+
+def _started(cell: Any, inputs: Any, states: Any, training: Any) -> Loop | None:
+    """Return a loop that begins with a call, None where that is unusual."""
+    features = cell.kernel.shape[0]
+    shape: tuple[int, ...] = getattr(inputs, "shape", ())
+    sizes = cell.sizes
+    if len(shape) != 2 or len(states) != len(sizes):
+        return None
+    if not _is_matrix(inputs, (shape[0], features), cell.dtype) or not all(
+        _is_matrix(s, (shape[0], size), cell.dtype) for s, size in zip(states, sizes, strict=True)
+    ):
+        return None
+    dropped = _dropped(cell, inputs, training)
+    before = [s if isinstance(s, Tensor) else constant(np.array(s)) for s in states]
+    for state in before:
+        state.value  # noqa: B018  a loop depends on another by its inputs alone
+    return Loop(cell, _inputs_of(inputs), shape, before, dropped)
+
+
+def _dropped(cell: Any, x: Any, training: Any) -> fused.Dropped:
+    if not (cell.dropout or cell.recurrent_dropout):
+        return fused.NOT_DROPPED
+    return fused.Dropped.of(cell, x.shape, context.training_of_call(training))
 
 
 def _inputs_of(x: Any) -> _Inputs:
@@ -239,15 +267,6 @@ def _inputs_of(x: Any) -> _Inputs:
     if type(x) is _Output and x.is_waiting and not x.state:
         return _Outputs(x)
     return _Arrays(x)
-
-
-def _batch_of(cell: Any, x: Any) -> int | None:
-    """Return the number of rows of an input (B, I), None if it is unusual."""
-    features = cell.kernel.shape[0]
-    shape: tuple[int, ...] = getattr(x, "shape", ())
-    if len(shape) != 2 or not _is_matrix(x, (shape[0], features), cell.dtype):
-        return None
-    return int(shape[0])
 
 
 def _is_matrix(x: Any, shape: tuple[int, int], dtype: Any) -> bool:

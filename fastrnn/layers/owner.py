@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -87,13 +87,12 @@ class Owner:
 
     def _parts(self) -> tuple[list[Variable], list[Owner]]:
         """Return the variables and the layers kept in attributes, as they were kept."""
-        found: dict[int, Variable | Owner] = {}
+        variables: dict[int, Variable] = {}
+        owners: dict[int, Owner] = {}
         for name, value in self.__dict__.items():
-            kind: Any = type(value)
-            if _holds(kind) and name not in _NOT_WALKED:
-                _find(value, found)
-        variables = [part for part in found.values() if isinstance(part, Variable)]
-        return variables, [part for part in found.values() if isinstance(part, Owner)]
+            if _roles[type(value)] and name not in _NOT_WALKED:
+                _find((value,), variables, owners)
+        return list(variables.values()), list(owners.values())
 
     @property
     def layers_inside(self) -> list[Owner]:
@@ -103,16 +102,23 @@ class Owner:
     def _forget_masks(self) -> None:
         """Draw masks of dropout anew at the next call, if any are kept."""
 
-    def _all_layers(self) -> list[Owner]:
-        """Return this layer and all within it."""
-        seen: dict[int, Owner] = {}
+    def _family(self) -> list[tuple[Any, list[Variable]]]:
+        """Return this layer and all within it, each with the variables that are its own."""
         pending: list[Owner] = [self]
-        while pending:
-            layer = pending.pop(0)
-            if id(layer) not in seen:
-                seen[id(layer)] = layer
-                pending += layer.layers_inside
-        return list(seen.values())
+        seen = {id(self)}
+        family = []
+        for owner in pending:
+            variables, inside = owner._parts()
+            family.append((owner, variables))
+            for each in inside:
+                if id(each) not in seen:
+                    seen.add(id(each))
+                    pending.append(each)
+        return family
+
+    def _all_layers(self) -> list[Any]:
+        """Return this layer and all within it."""
+        return [owner for owner, _ in self._family()]
 
     @property
     def weights(self) -> list[Variable]:
@@ -207,10 +213,25 @@ class Owner:
 _NOT_WALKED = frozenset(("_arguments", "_added_losses", "_held", "input_spec"))
 
 
-@cache
-def _holds(kind: Any) -> bool:
-    """Return whether values of a class are variables or layers, or may hold some."""
-    return issubclass(kind, Variable | Owner | dict | list | tuple)
+# What a value may be to a layer.
+_VARIABLE, _OWNER, _LIST, _DICT = 1, 2, 3, 4
+
+
+class _Roles(dict[type, int]):
+    """What values of each class are to a layer; 0 for nothing."""
+
+    def __missing__(self, kind: type) -> int:
+        for role, base in (
+            (_VARIABLE, Variable), (_OWNER, Owner), (_LIST, list | tuple), (_DICT, dict)
+        ):  # fmt: skip
+            if issubclass(kind, base):
+                self[kind] = role
+                return role
+        self[kind] = 0
+        return 0
+
+
+_roles = _Roles()
 
 
 class _Ids:
@@ -228,12 +249,15 @@ def _once(values: Any) -> list[Any]:
     return list({id(value): value for value in values}.values())
 
 
-def _find(value: Any, found: dict[int, Variable | Owner]) -> None:
-    """Add the variables and layers in a value: itself, or what lists and dicts hold."""
-    if isinstance(value, Variable | Owner):
-        found[id(value)] = value
-        return
-    for each in value.values() if isinstance(value, dict) else value:
-        kind: Any = type(each)
-        if _holds(kind):
-            _find(each, found)
+def _find(values: Iterable[Any], variables: dict[int, Variable], owners: dict[int, Owner]) -> None:
+    """Add the variables and layers among values, and in their lists and dicts, by their ids."""
+    for value in values:
+        role = _roles[type(value)]
+        if role == _VARIABLE:
+            variables[id(value)] = value
+        elif role == _OWNER:
+            owners[id(value)] = value
+        elif role == _LIST:
+            _find(value, variables, owners)
+        elif role == _DICT:
+            _find(value.values(), variables, owners)

@@ -47,11 +47,9 @@ class Step(PostponedTensor):
     """
 
     def __init__(self, unstacking: Unstacking, index: int) -> None:
-        source, axis = unstacking.source, unstacking.axis
-        shape = source.shape
-        super().__init__(unstacking, shape[:axis] + shape[axis + 1 :], source.dtype)
-        self.source = source
-        self.axis = axis
+        super().__init__(unstacking, unstacking.shape, unstacking.dtype)
+        self.source = unstacking.source
+        self.axis = unstacking.axis
         self.index = index
 
 
@@ -72,6 +70,9 @@ class Unstacking:
     def __init__(self, source: Tensor, axis: int, indices: Iterable[int]) -> None:
         self.source = source
         self.axis = axis
+        #: Of a slice.
+        self.shape = source.shape[:axis] + source.shape[axis + 1 :]
+        self.dtype = source.dtype
         self._indices = indices
         self._steps: list[weakref.ref[Step]] = []
         postpone(self)

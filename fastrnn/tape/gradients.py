@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Hashable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastrnn.functional.embedding import sums_by_id, used_rows
+from fastrnn.functional.embedding import sums_by_id
 
 Array = NDArray[Any]
 
 
-class PartialGradient(ABC):
+class PartialGradient:
     """A gradient of which only a part is given; the rest is zero.
 
     Attributes
@@ -26,9 +25,9 @@ class PartialGradient(ABC):
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
 
-    @abstractmethod
     def add_to(self, total: Array) -> None:
         """Add the gradient to an array of its shape, in place."""
+        raise NotImplementedError(f"{type(self).__name__}: add_to() is not implemented")
 
     def dense(self) -> Array:
         """Return a new array of all of the gradient."""
@@ -102,13 +101,10 @@ class RowGradients(PartialGradient):
         values = np.asarray(values).reshape(len(ids), *shape[1:])
         if not len(ids):
             return cls(ids, values, shape)
-        rows = used_rows(ids, shape[0])
-        places = np.empty(shape[0], np.int32)
-        places[rows] = np.arange(len(rows), dtype=np.int32)
-        places = places[ids]
         if values.dtype in (np.float32, np.float64) and values.size:
-            sums = sums_by_id(places, values.reshape(len(ids), -1), len(rows))
+            rows, sums = sums_by_id(ids, values.reshape(len(ids), -1), shape[0])
             return cls(rows, sums.reshape(len(rows), *shape[1:]), shape)
+        rows, places = np.unique(ids, return_inverse=True)
         sums = np.zeros((len(rows), *shape[1:]), values.dtype)
         np.add.at(sums, places, values)
         return cls(rows, sums, shape)

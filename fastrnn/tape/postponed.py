@@ -38,14 +38,15 @@ class PostponedTensor(Tensor):
 
     is_source = False
 
+    _value = _NOTHING
+    _known: Node | None = None
+
     def __init__(
         self, computation: Computation, shape: tuple[int, ...], dtype: np.dtype[Any]
     ) -> None:
         self._waits_for: Computation | None = computation
         self._shape = shape
         self._dtype = dtype
-        self._value = _NOTHING
-        self._known: Node | None = None
 
     @property
     def is_waiting(self) -> bool:

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from functional.problems import in_records
 
 from fastrnn import functional
 from fastrnn.functional.dropout import dropout
@@ -124,10 +125,26 @@ def test_bad_arrays_are_named():
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_a_mask_is_applied_to_every_step(rng, dtype):
     x, mask = rng.normal(size=(5, 3, 7)).astype(dtype), rng.normal(size=(3, 7)).astype(dtype)
-    for view in (x, x[::-1], np.ascontiguousarray(x.swapaxes(0, 1)).swapaxes(0, 1)):
+    views = (
+        x, x[::-1], np.ascontiguousarray(x.swapaxes(0, 1)).swapaxes(0, 1), x[:, :, ::-1], x[:0],
+        np.asfortranarray(x), in_records(x), x[0], x[None], np.broadcast_to(x[:1], x.shape),
+    )  # fmt: skip
+    for view in views:
         y = functional.apply_mask(view, mask)
         assert y.flags.c_contiguous and y.dtype == dtype
         np.testing.assert_array_equal(y, view * mask)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_mask_is_applied_by_any_number_of_workers(rng, dtype):
+    before = get_num_threads()
+    x, mask = rng.normal(size=(50, 40, 100)).astype(dtype), rng.normal(size=(40, 100)).astype(dtype)
+    try:
+        for number in (1, 2, 3, 8):
+            set_num_threads(number)
+            np.testing.assert_array_equal(functional.apply_mask(x, mask), x * mask)
+    finally:
+        set_num_threads(before)
 
 
 def test_a_mask_that_does_not_fit_is_refused():

@@ -29,6 +29,32 @@ def test_results_match_the_reference_for_any_shape_of_ids(shape, dtype, rng):
     assert_close(backward(dy), reference.backward(ids, V, dy), GRADIENT[dtype], "dE")
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("number", [12, 60_000])
+@pytest.mark.parametrize("shape", [(4,), (5, 4), (2, 3, 4), (0, 4)])
+def test_rows_times_factors_and_their_gradients_match_the_reference(number, shape, dtype, rng):
+    E = rng.standard_normal((number, 17)).astype(dtype)
+    ids = rng.integers(0, 9, shape)
+    factors = rng.standard_normal((4, 17)).astype(dtype)
+    y, backward = embedding(ids, E, factors)
+    np.testing.assert_array_equal(y, E[ids] * factors)
+    dy = rng.standard_normal((*shape, 17)).astype(dtype)
+    rows, sums = backward.rows(dy)
+    np.testing.assert_array_equal(rows, np.unique(ids))
+    desired = reference.backward(ids, number, np.asarray(dy, np.float64) * factors)
+    assert_close(backward(dy), desired, GRADIENT[dtype], "dE")
+    assert_close(sums, desired[rows], GRADIENT[dtype], "sums")
+
+
+def test_strided_factors_are_read_right(rng):
+    E, ids = rng.standard_normal((V, 5)), rng.integers(0, V, (6, 3))
+    factors = rng.standard_normal((5, 3)).T
+    y, backward = embedding(ids, E, factors)
+    np.testing.assert_array_equal(y, E[ids] * factors)
+    desired = reference.backward(ids, V, factors * np.ones((6, 3, 5)))
+    assert_close(backward(np.ones((6, 3, 5))), desired, FLOAT64_GRADIENT)
+
+
 @pytest.mark.parametrize("kind", ["i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", ">i4"])
 def test_ids_may_have_any_integer_dtype(kind):
     E = np.arange(30, dtype=np.float32).reshape(10, 3)
@@ -63,12 +89,13 @@ def test_number_of_threads_changes_no_bit(dtype, rng):
         for number in (1, 2, 3, 8):
             set_num_threads(number)
             y, backward = embedding(ids, E)
-            found.append((y, backward(dy)))
+            scaled, scaled_backward = embedding(ids, E, dy)
+            found.append((y, backward(dy), scaled, scaled_backward(dy), *backward.rows(dy)))
     finally:
         set_num_threads(before)
-    for y, dE in found[1:]:
-        np.testing.assert_array_equal(y, found[0][0])
-        np.testing.assert_array_equal(dE, found[0][1])
+    for arrays in found[1:]:
+        for array, first in zip(arrays, found[0], strict=True):
+            np.testing.assert_array_equal(array, first)
 
 
 @pytest.mark.parametrize("V", [10, 100_000])
@@ -106,5 +133,14 @@ def test_bad_tables_and_gradients_are_named():
             embedding([0], E)
     _, backward = embedding([0, 1], np.eye(3))
     for dy in (np.zeros((3, 3)), np.zeros((2, 3), np.float32), np.zeros(6)):
-        with pytest.raises(ValueError, match=r"dy: expected \(2, 3\) float64"):
-            backward(dy)
+        for call in (backward, backward.rows):
+            with pytest.raises(ValueError, match=r"dy: expected \(2, 3\) float64"):
+                call(dy)
+
+
+def test_bad_factors_are_named():
+    for factors in (np.ones(3), np.ones((3, 3)), np.ones((2, 2))):
+        with pytest.raises(ValueError, match=r"factors: expected \(2, 3\) float32 or float64"):
+            embedding([0, 1], np.eye(3), factors)
+    with pytest.raises(TypeError, match="factors: expected float64 as E, got float32"):
+        embedding([0, 1], np.eye(3), np.ones((2, 3), np.float32))

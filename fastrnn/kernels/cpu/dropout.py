@@ -119,3 +119,34 @@ def apply(cell, args, worker, workers):  # type: ignore[no-untyped-def]
                 if i < s.size:
                     x = load_edge(s.x + i, s.size - i)
                     store_edge(s.y + i, x * second, s.size - i)
+
+
+class Scaling(NamedTuple):
+    """Arguments of `scale`."""
+
+    T: int
+    B: int
+    I: int
+    x: Floats  # (T, B, I), x_step numbers from step to step and x_row from row to row
+    x_step: int
+    x_row: int
+    factors: Floats  # (B, I)
+    y: Floats  # (T, B, I) written
+
+
+@task
+def scale(cell, args, worker, workers):  # type: ignore[no-untyped-def]
+    """Multiply all steps by the same factors.
+
+    args    Scaling; writes y
+
+    A worker owns a range of the rows of all steps.
+    """
+    s = args[0]
+    rows = s.T * s.B
+    for n in range(rows * worker // workers, rows * (worker + 1) // workers):
+        source = s.x + (n // s.B * s.x_step + n % s.B * s.x_row)
+        factors = s.factors + n % s.B * s.I
+        for i in range(0, s.I, lanes(s.x)):
+            x = load_edge(source + i, s.I - i)
+            store_edge(s.y + n * s.I + i, x * load_edge(factors + i, s.I - i), s.I - i)

@@ -18,7 +18,7 @@ from numba import types
 from numba.extending import intrinsic, overload
 from numpy.typing import NDArray
 
-from fastrnn._jit import POINTWISE
+from fastrnn._jit import POINTWISE, pointwise
 from fastrnn.kernels.cpu.rules import SLOTS
 from fastrnn.kernels.cpu.task import Doubles, Floats, Ints, address_of, task
 from fastrnn.kernels.cpu.threads import workers_over
@@ -72,17 +72,61 @@ def _at(context, like, address):  # type: ignore[no-untyped-def]
 
 
 class Update(NamedTuple):
-    """Arguments of `step` and `square_sum`."""
+    """Arguments of `step` and `square_sum`.
+
+    A tensor's place, in `places`, are eight words: the addresses of its numbers, its gradient and
+    its first slot; the numbers from slot to slot; the address of its used rows, sorted int64, how
+    many these are, or -1 for all, the numbers in one, and whether the gradient has these alone.
+    """
 
     like: Floats  # any parameter: tells the number format
-    addresses: Ints  # (tensors, 4) of parameter, gradient and first slot; numbers from slot to slot
-    pieces: Ints  # (pieces, 4) tensor, first number in it and in its gradient, how many; a
-    # gradient that starts at -1 is zero
+    places: Ints  # (tensors, 8)
+    pieces: Ints  # (pieces, 3) tensor, first number in it, how many
     splits: Ints  # (workers + 1,) first piece of each worker
     sums: Doubles  # (pieces,) sums of squares
     factors: Doubles  # (2, tensors) of each gradient; share that each parameter loses first
     tensors: int
     limit: float  # gradients are cut off here after scaling
+    skips: int  # 1: rows that are not used stay as they are
+
+
+@pointwise
+def _first_used(place, row):  # type: ignore[no-untyped-def]
+    """Return the number of the first used row that does not come before a row."""
+    rows = _at(place, place[4])
+    low, high = 0, max(0, place[5])
+    while low < high:
+        middle = (low + high) // 2
+        if rows[middle] < row:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+@pointwise
+def _run_from(place, used, i, last):  # type: ignore[no-untyped-def]
+    """Return where a run of numbers from `i` on ends, at most at `last`, and what follows.
+
+    used    number of the first used row that does not end before i
+
+    Also returns where the run's gradients begin, -1 if they are zero, and `used` of its end.
+    """
+    rows, number, columns = _at(place, place[4]), place[5], place[6]
+    if number < 0:
+        return last, i, used
+    if used == number:
+        return last, -1, used
+    begin = rows[used] * columns
+    if i < begin:
+        return min(begin, last), -1, used
+    source = used * columns + i - begin if place[7] else i
+    stop = begin + columns
+    used += 1
+    while stop < last and used < number and rows[used] * columns == stop:
+        stop += columns
+        used += 1
+    return min(stop, last), source, used
 
 
 @task
@@ -94,26 +138,33 @@ def step(rule, args, worker, workers):  # type: ignore[no-untyped-def]
     rule = rule[0]
     s = args[0]
     for n in range(s.splits[worker], s.splits[worker + 1]):
-        piece = s.pieces + 4 * n
-        tensor, first, count = piece[0], piece[1], piece[3]
-        place = s.addresses + 4 * tensor
-        parameter = _at(s.like, place[0]) + first
-        gradient = _at(s.like, place[1]) + piece[2]
-        slots = _at(s.like, place[2]) + first
+        piece = s.pieces + 3 * n
+        tensor, begin, last = piece[0], piece[1], piece[1] + piece[2]
+        place = s.places + 8 * tensor
+        parameter = _at(s.like, place[0])
+        gradients = _at(s.like, place[1])
+        slots = _at(s.like, place[2])
         stride = place[3]
         scale, decay = s.factors[tensor], s.factors[s.tensors + tensor]
-        for i in range(0, count, lanes(s.like)):
-            p = load_edge(parameter + i, count - i)
-            g = broadcast(s.like, 0.0) if piece[2] < 0 else load_edge(gradient + i, count - i)
-            g = scale * g
-            g = minimum(maximum(g, -s.limit), s.limit)
-            p = p - decay * p
-            p, averages = advance(rule, p, g, load_slots(rule, slots + i, stride))
-            store_edge(parameter + i, p, count - i)
-            if count - i >= lanes(s.like):
-                store_tuple(slots + i, stride, averages)
-            else:
-                store_tuple_first(slots + i, stride, averages, count - i)
+        used = _first_used(place, begin // place[6])
+        while begin < last:
+            stop, source, used = _run_from(place, used, begin, last)
+            if source < 0 and s.skips:
+                begin = stop
+            gradient = gradients + (source - begin)
+            for i in range(begin, stop, lanes(s.like)):
+                p = load_edge(parameter + i, stop - i)
+                g = broadcast(s.like, 0.0) if source < 0 else load_edge(gradient + i, stop - i)
+                g = scale * g
+                g = minimum(maximum(g, -s.limit), s.limit)
+                p = p - decay * p
+                p, averages = advance(rule, p, g, load_slots(rule, slots + i, stride))
+                store_edge(parameter + i, p, stop - i)
+                if stop - i >= lanes(s.like):
+                    store_tuple(slots + i, stride, averages)
+                else:
+                    store_tuple_first(slots + i, stride, averages, stop - i)
+            begin = stop
 
 
 @task
@@ -124,18 +175,25 @@ def square_sum(cell, args, worker, workers):  # type: ignore[no-untyped-def]
     """
     s = args[0]
     for n in range(s.splits[worker], s.splits[worker + 1]):
-        piece = s.pieces + 4 * n
-        gradient = _at(s.like, s.addresses[4 * piece[0] + 1]) + piece[2]
-        count = piece[3] if piece[2] >= 0 else 0
+        piece = s.pieces + 3 * n
+        begin, last = piece[1], piece[1] + piece[2]
+        place = s.places + 8 * piece[0]
+        gradients = _at(s.like, place[1])
+        used = _first_used(place, begin // place[6])
         # Two sums, so that one addition need not wait for another.
         even = odd = double(broadcast(s.like, 0.0))
-        for i in range(0, count, 2 * lanes(s.like)):
-            g = double(load_edge(gradient + i, count - i))
-            even = even + g * g
-            i += lanes(s.like)
-            if i < count:
+        while begin < last:
+            stop, source, used = _run_from(place, used, begin, last)
+            count = stop - begin if source >= 0 else 0
+            gradient = gradients + source
+            for i in range(0, count, 2 * lanes(s.like)):
                 g = double(load_edge(gradient + i, count - i))
-                odd = odd + g * g
+                even = even + g * g
+                i += lanes(s.like)
+                if i < count:
+                    g = double(load_edge(gradient + i, count - i))
+                    odd = odd + g * g
+            begin = stop
         s.sums[n] = lane_sum(even + odd)
 
 
@@ -159,23 +217,19 @@ class Tensors:
         self.parameters = tuple(parameters)
         self._slots = tuple(slots)
         self._gradients: tuple[NDArray[Any], ...] = ()
-        self._addresses = np.zeros((len(parameters), 4), np.int64)
-        self._addresses[:, 0] = [address_of(p) for p in parameters]
-        self._addresses[:, 2] = [address_of(s) for s in slots]
-        self._addresses[:, 3] = [s.shape[1] for s in slots]
+        self._rows: list[NDArray[np.int64]] = []
+        self._skips = False
+        self._places = np.zeros((len(parameters), 8), np.int64)
+        self._places[:, 0] = [address_of(p) for p in parameters]
+        self._places[:, 2] = [address_of(s) for s in slots]
+        self._places[:, 3] = [s.shape[1] for s in slots]
+        self._places[:, 5] = -1
+        self._places[:, 6] = [math.prod(p.shape[1:]) or 1 for p in parameters]
         self._factors = np.ones((2, len(parameters)))
-        self._all_pieces = _cut([p.size for p in parameters])
-        self._pieces = self._all_pieces
-        self._set_workers()
-
-    def _set_workers(self) -> None:
-        ends = np.cumsum(self._pieces[:, 3])
-        self._numbers = int(ends[-1]) if len(ends) else 0
-        self._workers = workers_over(self._numbers)
-        shares = np.arange(self._workers + 1) * self._numbers // self._workers
-        self._splits = np.searchsorted(ends, shares, side="left").astype(np.int64)
-        self._splits[-1] = len(ends)
-        self._sums = np.zeros(len(ends))
+        self._pieces = _cut([p.size for p in parameters])
+        self._ends = np.cumsum(self._pieces[:, 2])
+        self._sums = np.zeros(len(self._pieces))
+        self._workers = 0
 
     def set_gradients(
         self,
@@ -193,32 +247,28 @@ class Tensors:
         skips        whether the step leaves the other rows as they are
         """
         self._gradients = tuple(gradients)
-        self._addresses[:, 1] = [address_of(g) for g in self._gradients]
-        pieces = self._all_pieces if rows is None else self._pieces_of(rows, skips)
-        if pieces is not self._pieces or self._workers != workers_over(self._numbers):
-            self._pieces = pieces
-            self._set_workers()
+        self._places[:, 1] = [address_of(g) for g in self._gradients]
+        self._places[:, 5] = -1
+        self._rows = []
+        self._skips = skips
+        for tensor, used in enumerate(rows or ()):
+            if used is not None:
+                used = np.ascontiguousarray(used, np.int64)
+                self._rows.append(used)
+                is_alone = self._gradients[tensor].shape != self.parameters[tensor].shape
+                self._places[tensor, 4:6] = address_of(used), len(used)
+                self._places[tensor, 7] = is_alone
+        self._share_out()
 
-    def _pieces_of(self, rows: Sequence[NDArray[Any] | None], skips: bool) -> NDArray[np.int64]:
-        kept = []
-        for tensor, (parameter, gradient, used) in enumerate(
-            zip(self.parameters, self._gradients, rows, strict=True)
-        ):
-            if used is None:
-                kept.append(self._all_pieces[self._all_pieces[:, 0] == tensor])
-                continue
-            columns = math.prod(parameter.shape[1:])
-            pieces = np.empty((len(used), 4), np.int64)
-            pieces[:, 0], pieces[:, 3] = tensor, columns
-            pieces[:, 1] = used.astype(np.int64) * columns
-            alone = gradient.shape != parameter.shape
-            pieces[:, 2] = np.arange(len(used)) * columns if alone else pieces[:, 1]
-            if not skips:
-                others = _between(pieces, tensor, columns, parameter.size)
-                pieces = np.concatenate([pieces, others])
-                pieces = pieces[np.argsort(pieces[:, 1], kind="stable")]
-            kept.append(pieces)
-        return np.concatenate(kept)
+    def _share_out(self) -> None:
+        """Give each worker its pieces."""
+        numbers = int(self._ends[-1]) if len(self._ends) else 0
+        workers = workers_over(numbers)
+        if workers != self._workers:
+            self._workers = workers
+            shares = np.arange(workers + 1) * numbers // workers
+            self._splits = np.searchsorted(self._ends, shares, side="left").astype(np.int64)
+            self._splits[-1] = len(self._ends)
 
     def square_sums(self) -> NDArray[np.float64]:
         """Return the sum of squares (tensors,) of each gradient, in float64."""
@@ -244,28 +294,14 @@ class Tensors:
 
     def _arguments(self, limit: float) -> Update:
         like: Any = self.parameters[0]
-        addresses: Any = self._addresses
+        places: Any = self._places
         pieces: Any = self._pieces
         splits: Any = self._splits
         factors: Any = self._factors
         return Update(
-            like, addresses, pieces, splits, self._sums, factors, len(self.parameters), limit
-        )
-
-
-def _between(rows: NDArray[np.int64], tensor: int, columns: int, size: int) -> NDArray[np.int64]:
-    """Return pieces without a gradient for what lies between the pieces of rows, in any order."""
-    starts = np.append(0, rows[:, 1] + columns)
-    lengths = np.append(rows[:, 1], size) - starts
-    counts = -(-lengths // PIECE)
-    ends = np.cumsum(counts)
-    gap = np.repeat(np.arange(len(counts)), counts)
-    offsets = (np.arange(len(gap)) - (ends - counts)[gap]) * PIECE
-    pieces = np.empty((len(gap), 4), np.int64)
-    pieces[:, 0], pieces[:, 2] = tensor, -1
-    pieces[:, 1] = starts[gap] + offsets
-    pieces[:, 3] = np.minimum(PIECE, lengths[gap] - offsets)
-    return pieces
+            like, places, pieces, splits, self._sums, factors, len(self.parameters), limit,
+            int(self._skips),
+        )  # fmt: skip
 
 
 def _cut(sizes: Sequence[int]) -> NDArray[np.int64]:
@@ -274,4 +310,4 @@ def _cut(sizes: Sequence[int]) -> NDArray[np.int64]:
     first = np.concatenate(runs)
     tensor = np.repeat(np.arange(len(sizes)), [len(run) for run in runs])
     counts = np.minimum(PIECE, np.array(sizes)[tensor] - first)
-    return np.stack([tensor, first, first, counts], axis=1)
+    return np.stack([tensor, first, counts], axis=1)

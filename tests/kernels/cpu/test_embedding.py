@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fastrnn.kernels.cpu.embedding import Embedding, gather, scatter_add
+from fastrnn.kernels.cpu.embedding import Embedding, Numbering, gather, number, scatter_add
 
 DTYPES = [np.float32, np.float64]
 SIZES = [1, 3, 17, 33, 100]
@@ -51,3 +51,44 @@ def test_scatter_touches_named_rows_only(rng):
     scatter_add(None, Embedding(2, 5, np.array([3, 1], np.int32), rows, table), 2)
     np.testing.assert_array_equal(np.isnan(table[:, 0]), [True, False, True, False])
     np.testing.assert_array_equal(table[[1, 3]], 1)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("D", SIZES)
+def test_factors_come_again_every_few_rows_with_any_number_of_workers(D, dtype, rng):
+    table = rng.standard_normal((V, D)).astype(dtype)
+    ids = rng.integers(0, V, 100, np.int32)
+    factors = rng.standard_normal((7, D)).astype(dtype)
+    repeated = factors[np.arange(100) % 7]
+    rows, sums = np.empty((100, D), dtype), np.zeros((V, D), dtype)
+    np.add.at(sums, ids, table[ids] * repeated * repeated)
+    tolerance = 1e-5 if dtype == np.float32 else 1e-14
+    found = []
+    for workers in WORKERS:
+        gather(None, Embedding(100, D, ids, rows, table, factors, 7), workers)
+        np.testing.assert_array_equal(rows, table[ids] * repeated)
+        found.append(np.zeros((V, D), dtype))
+        scatter_add(None, Embedding(100, D, ids, rows, found[-1], factors, 7), workers)
+        np.testing.assert_array_equal(found[-1], found[0])
+        np.testing.assert_allclose(found[-1], sums, tolerance, 10 * tolerance)
+
+
+def test_scatter_clears_as_many_rows_as_it_is_told(rng):
+    for workers in WORKERS:
+        table = np.full((4, 33), np.nan, np.float32)
+        ids = np.array([1, 1], np.int32)
+        rows = np.ones((2, 33), np.float32)
+        scatter_add(None, Embedding(2, 33, ids, rows, table, cleared=3), workers)
+        np.testing.assert_array_equal(table[:3], np.array([[0], [2], [0]]) * np.ones(33))
+        assert np.isnan(table[3]).all()
+
+
+@pytest.mark.parametrize("N", [0, 1, 17, 100])
+def test_rows_are_numbered_in_their_order(N, rng):
+    ids = rng.integers(0, V, N, np.int32)
+    places, numbers = np.full(N, -1, np.int32), np.full(V, -1, np.int32)
+    rows = np.full(V + 1, -1)
+    number(None, Numbering(N, V, ids, numbers, places, rows, np.ones(1)), 1)
+    named, desired = np.unique(ids, return_inverse=True)
+    np.testing.assert_array_equal(rows[: rows[V]], named)
+    np.testing.assert_array_equal(places, desired)

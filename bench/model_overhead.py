@@ -1,0 +1,110 @@
+"""How much of a training step is not spent in kernels: layers, tape, losses, optimizer, fit.
+
+    python -m bench.model_overhead [--program sentiment cells] [--rounds 9] [--batches 20]
+
+The programs are those of `bench.keras_programs`.  In each round every program fits one epoch; the
+time from the start of a compiled task to its end counts as the kernels', all the rest as above
+them.  With --clock cpu only the time counts for which the calling thread had a processor, which
+tells more on a busy machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+import fastrnn
+from fastrnn.kernels.cpu import pool
+
+from . import timing
+from .keras_programs import LENGTH, SIZES, make_model
+
+CLOCKS = {"wall": time.perf_counter, "cpu": time.thread_time}
+
+
+class KernelClock:
+    """Seconds that have been spent in compiled tasks since it was made.
+
+    There is one for all: whatever runs tasks finds it in the place of what `pool` has.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self.seconds = 0.0
+        self._clock = clock
+        run_alone = self._timed(pool.run_alone())
+        for name, function in (
+            ("run", self._timed(pool.run)),
+            ("team", self._timed(pool.team)),
+            ("run_alone", lambda: run_alone),
+        ):
+            setattr(pool, name, function)
+
+    def _timed(self, function: Callable[..., None]) -> Callable[..., None]:
+        clock = self._clock
+
+        def timed(*arguments: Any) -> None:
+            start = clock()
+            function(*arguments)
+            self.seconds += clock() - start
+
+        return timed
+
+
+def prepare(program: str, batches: int) -> Callable[[], Any]:
+    """Return a call that fits a program's model for one epoch."""
+    vocabulary, batch = SIZES[program]
+    rng = np.random.default_rng(0)
+    x = rng.integers(1, vocabulary, (batches * batch, LENGTH)).astype(np.int32)
+    y = (x < vocabulary // 100).any(axis=1).astype(np.float32)[:, None]
+    model = make_model(fastrnn, program)
+    optimizer = fastrnn.optimizers.Adam(0.001)
+    model.compile(loss="binary_crossentropy", optimizer=optimizer, metrics=["accuracy"])
+
+    def fit() -> None:
+        model.fit(x, y, batch_size=batch, epochs=1, verbose=0)
+
+    return fit
+
+
+def main() -> None:
+    """Print the figures of all programs."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--program", nargs="+", choices=SIZES, default=[*SIZES], metavar="NAME")
+    parser.add_argument("--rounds", type=int, default=9, help="(default: %(default)s)")
+    parser.add_argument(
+        "--batches", type=int, default=20, help="in an epoch (default: %(default)s)"
+    )
+    parser.add_argument("--threads", type=int, default=2, help="workers (default: %(default)s)")
+    parser.add_argument("--clock", choices=CLOCKS, default="wall", help="(default: %(default)s)")
+    arguments = parser.parse_args()
+    timing.use_threads(arguments.threads)
+    timing.print_machine()
+    clock = CLOCKS[arguments.clock]
+    kernels = KernelClock(clock)
+    fits = {name: prepare(name, arguments.batches) for name in arguments.program}
+    for fit in [*fits.values()] * 2:
+        fit()
+    seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in fits}
+    with timing.garbage_collection_off():
+        for _ in range(arguments.rounds):
+            for name, fit in fits.items():
+                kernels.seconds, start = 0.0, clock()
+                fit()
+                seconds[name].append((clock() - start, kernels.seconds))
+    print(f"{'ms a step, median of ' + str(arguments.rounds):24} step  kernels  above  share")
+    for name, pairs in seconds.items():
+        step, inside = (1e3 * median(each) / arguments.batches for each in zip(*pairs, strict=True))
+        above = 1e3 * median(a - b for a, b in pairs) / arguments.batches
+        share = median(1 - b / a for a, b in pairs)
+        print(f"{name:24}{step:5.2f} {inside:8.2f} {above:6.2f} {share:6.1%}")
+
+
+if __name__ == "__main__":
+    main()
