@@ -28,6 +28,8 @@ from typing import Any
 
 import numpy as np
 
+from . import timing
+
 LENGTH = 80
 # (vocabulary, batch) of each program.
 SIZES = {"sentiment": (20000, 32), "cells": (10000, 128), "layers": (10000, 128)}
@@ -90,7 +92,7 @@ class Runner:
     def __init__(self, name: str, program: str, threads: int, batches: int, weights: Path) -> None:
         arguments = [name, program, str(threads), str(batches), str(weights)]
         self._process = subprocess.Popen(
-            [sys.executable, __file__, "--serve", *arguments],
+            [sys.executable, "-m", f"{__package__}.keras_programs", "--serve", *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -177,6 +179,7 @@ def compare(program: str, threads: int, batches: int, rounds: int) -> None:
                     )
             for turn in range(rounds):
                 for runner in runners[:: 1 if turn % 2 == 0 else -1]:
+                    timing.rest()
                     seconds[runner.name].append(runner.fit())
         finally:
             for runner in runners:

@@ -11,6 +11,7 @@ import fastrnn
 from fastrnn import functional, optimizers
 from fastrnn.functional.panels import gate_tile
 from fastrnn.kernels.cpu import plan
+from fastrnn.kernels.cpu.speeds import speeds
 from fastrnn.models.language import LanguageModel
 
 from .candidate import Candidate, Variants, changes, named_gradients
@@ -160,7 +161,7 @@ def explain(case: Case) -> dict[str, Any]:
         seconds += loops * chosen.seconds
         if chosen.is_hoisted:
             before = rows * inputs * CELLS[case.cell].W * case.H * dtype.itemsize / 4
-            seconds += loops * before / (plan.MULTIPLY_ADDS * threads)
+            seconds += loops * before / (speeds().multiply_adds * threads)
         text += plan.explain(loop, threads)
     knows = case.pass_ == "forward"
     return {

@@ -51,15 +51,23 @@ def weight_gradient(
     if N == 0:
         no_db = np.zeros((panels.number, 1, panels.width), dout.dtype) if with_bias else None
         return np.zeros((panels.number, x.M, width), dout.dtype), no_db
-    chunk = schedule.CHUNK_ROWS
-    workers = schedule.workers_for(N * x.M * panels.number * width, panels.number * x.M)
+    runs = schedule.gradient_runs(N, x.M, panels.number)
+    chunk = schedule.gradient_chunk(panels.width * dout.itemsize)
+    tiles = runs * panels.number * x.M
+    workers = schedule.workers_for(N * x.M * panels.number * width, tiles)
     gathered = buffers.empty((workers, chunk, x.M), dout.dtype) if x.steps > 1 else None
-    dW = buffers.empty((panels.number, x.M, width), dout.dtype)
-    db = buffers.empty((panels.number, 1, panels.width), dout.dtype) if with_bias else None
+    size = panels.number * x.M * width
+    run_size = size + (panels.number * panels.width if with_bias else 0)
+    sums = buffers.empty((runs, run_size), dout.dtype)
+    dW = sums[0, :size].reshape(panels.number, x.M, width)
+    db = sums[0, size:].reshape(panels.number, 1, panels.width) if with_bias else None
     arguments = gemm.WeightGradient(
-        *x, panels.number, panels.vectors, share.first, share.last, dout, chunk, gathered, dW, db
-    )
+        *x, panels.number, panels.vectors, share.first, share.last, dout, runs, chunk, gathered,
+        run_size, dW, db,
+    )  # fmt: skip
     gemm.weight_gradient(None, arguments, workers)
+    if runs > 1:
+        gemm.add_runs(None, gemm.PartialSums(runs, run_size, sums), 1)
     return dW, db
 
 

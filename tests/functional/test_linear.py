@@ -6,6 +6,7 @@ from functional.problems import GRADIENT, OUTPUT, in_records
 from tolerances import assert_close
 
 from fastrnn import functional, reference
+from fastrnn.kernels.cpu import schedule
 
 
 def numbers(rng, shape, dtype, scale=1.0):
@@ -40,6 +41,21 @@ def test_many_rows_and_columns_match_reference(rng, dtype):
     x, dy = numbers(rng, (3, 230, 35), dtype), numbers(rng, (3, 230, 1100), dtype)
     W, b = numbers(rng, (35, 1100), dtype), numbers(rng, 1100, dtype)
     assert_matches_reference(x, W, b, dy)
+
+
+def test_runs_of_many_rows_match_reference_with_any_number_of_workers(rng, dtype, many_workers):
+    rows = 2500  # two runs with sums of their own
+    x, dy = numbers(rng, (rows, 19), dtype), numbers(rng, (rows, 33), dtype, rows**-0.5)
+    assert schedule.gradient_runs(rows, 19, 2) == 2
+    W, b = numbers(rng, (19, 33), dtype), numbers(rng, 33, dtype)
+    results = []
+    for workers in (1, 2, 3, 8):
+        many_workers(workers)
+        results.append(assert_matches_reference(x, W, b, dy))
+        assert_matches_reference(x, W, None, dy)
+    for result in results[1:]:
+        for ours, wanted in zip(result, results[0], strict=True):
+            np.testing.assert_array_equal(ours, wanted)
 
 
 STRIDES = {

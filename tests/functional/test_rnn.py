@@ -67,6 +67,15 @@ def test_unequal_lengths_match_reference(rng, cell, dtype, sizes, reverse):
     assert_matches_reference(cell, problem, lengths=lengths, reverse=reverse)
 
 
+@pytest.mark.parametrize("is_packed", [False, True])
+def test_weight_gradients_of_many_rows_match_reference(rng, dtype, is_packed):
+    problem = random_problem(rng, "rnn", 60, 64, 5, 3, dtype)
+    # Of the size of those of few rows.
+    problem = problem._replace(dy=problem.dy / 60)
+    lengths = rng.integers(40, 61, 64) if is_packed else None
+    assert_matches_reference("rnn", problem, lengths=lengths)
+
+
 @pytest.mark.parametrize(
     "lengths",
     [[0] * 5, [3] * 5, [6] * 5, [0, 1, 3, 5, 6], [6, 5, 3, 1, 0], [0, 0, 6, 0, 0], [1, 0, 1, 0, 1]],

@@ -8,7 +8,7 @@
 of X need not be one block of memory: rows `rows[t] .. rows[t + 1]` start at x + x_step[t] and are
 x_row apart.  Where they are evenly spaced throughout, one step of N rows says so.
 
-Every element is summed by one worker in one order: the results do not depend on their number.
+Every element is summed in one order: the results do not depend on the number of workers.
 """
 
 from __future__ import annotations
@@ -80,10 +80,20 @@ class WeightGradient(NamedTuple):
     first: int
     last: int
     out: Floats  # (P, N, gates * V)
+    runs: int  # into which the rows are cut, each with sums of its own
     chunk: int  # rows summed before the sums go to memory
     gathered: Floats  # (workers, chunk, M) scratch where there is more than one step, else None
-    dW: Floats  # (P, M, (last - first) * V), written
-    dbias: Floats  # (P, gates * V), written, or None
+    run_size: int  # numbers from the sums of one run to those of the next
+    dW: Floats  # (P, M, (last - first) * V) of the first run, written
+    dbias: Floats  # (P, gates * V) of the first run, written, or None
+
+
+class PartialSums(NamedTuple):
+    """Arguments of `add_runs`."""
+
+    runs: int
+    size: int
+    sums: Floats  # (runs, size)
 
 
 class InputGradient(NamedTuple):
@@ -153,43 +163,58 @@ def _gather(s, low, high, begin, end, gathered):  # type: ignore[no-untyped-def]
 
 
 @part
-def _column_sums(s, panel, low, high, lane, N):  # type: ignore[no-untyped-def]
-    """Add rows low..high of a panel of `out` to its row of dbias; row 0 starts from 0."""
+def _column_sums(s, total, panel, low, high, adds):  # type: ignore[no-untyped-def]
+    """Write the sums of rows low..high of a panel of `out` to `total`, or add them to it."""
+    lane = lanes(s.x)
     width = s.gates * lane
-    for v in range(s.gates):
-        total = s.dbias + panel * width + v * lane
-        sums = broadcast(total, 0.0)
-        if low > 0:
-            sums = load(total)
+    N = s.rows[s.steps]
+    for v in range(0, width, lane):
+        sums = load(total + v) if adds else broadcast(total, 0.0)
         for row in range(low, high):
-            sums = sums + load(s.out + (panel * N + row) * width + v * lane)
-        store(total, sums)
+            sums = sums + load(s.out + (panel * N + row) * width + v)
+        store(total + v, sums)
 
 
 @task
 def weight_gradient(cell, args, worker, workers):  # type: ignore[no-untyped-def]
-    """Write dW = X^T @ out and dbias; see the module's docstring.
+    """Write dW = X^T @ out and dbias, each run of rows by itself; see the module's docstring.
 
     Chunks of rows are outermost, so that the chunk of X stays in the second-level cache for all
-    panels.  A worker owns an even share of the rows of all panels of dW.
+    panels, and that of a panel in the first-level cache for all its rows of dW.  A worker owns an
+    even share of the rows of all panels of dW, of all runs.
     """
+    s = args[0]
+    sums = s.panels * s.M
+    first = s.runs * sums * worker // workers
+    last = s.runs * sums * (worker + 1) // workers
+    for run in range(s.runs):
+        begin = max(0, first - run * sums)
+        end = min(sums, last - run * sums)
+        if begin < end:
+            _gradient_of_run(args, worker, run, begin, end)
+
+
+@part
+def _gradient_of_run(args, worker, run, begin, end):  # type: ignore[no-untyped-def]
+    """Write rows begin..end of all panels of dW, and dbias, for one run of the rows of X."""
     s = args[0]
     lane = lanes(s.x)
     width = s.gates * lane
     stride = (s.last - s.first) * lane
     N = s.rows[s.steps]
-    begin = s.panels * s.M * worker // workers
-    end = s.panels * s.M * (worker + 1) // workers
+    dW = s.dW + run * s.run_size
     zeros = tile_scratch(s.x)
     for v in range(0, tile_vectors(s.x) * lane, lane):
         store(zeros + v, broadcast(zeros, 0.0))
-    chunks = (N + s.chunk - 1) // s.chunk
+    top = N * run // s.runs
+    rows = N * (run + 1) // s.runs - top
+    chunks = (rows + s.chunk - 1) // s.chunk
     for chunk in range(chunks):
-        low = N * chunk // chunks
-        high = N * (chunk + 1) // chunks
+        low = top + rows * chunk // chunks
+        high = top + rows * (chunk + 1) // chunks
         x = s.x + s.x_step[0] + low * s.x_row
         x_row = s.x_row
-        if s.steps > 1 and begin < end:
+        if s.steps > 1:
             x = s.gathered + worker * s.chunk * s.M
             x_row = s.M
             whole = begin // s.M != (end - 1) // s.M
@@ -207,20 +232,36 @@ def weight_gradient(cell, args, worker, workers):  # type: ignore[no-untyped-def
                 height = m_begin + (m_end - m_begin) * (q + 1) // tiles - m
                 a = Left(x + m, 1, x_row, high - low, 1, 0)
                 # The next tile's sums, else waited for when its product begins.
-                next_sums = s.dW + (panel * s.M + m + height) * stride
+                next_sums = dW + (panel * s.M + m + height) * stride
                 left = min(height, m_end - m - height)
                 prefetch(next_sums, left * (stride // lane), lane)
                 for v in range(s.first, s.last, tile_vectors(s.x)):
                     size = min(tile_vectors(s.x), s.last - v)
-                    c = s.dW + (panel * s.M + m) * stride + (v - s.first) * lane
+                    c = dW + (panel * s.M + m) * stride + (v - s.first) * lane
                     right = s.out + (panel * N + low) * width + v * lane
-                    if low == 0:
+                    if chunk == 0:
                         multiply(height, size, a, right, width, zeros, 0, c, stride)
                     else:
                         multiply(height, size, a, right, width, c, stride, c, stride)
             if m_begin == 0 and is_given(s.dbias):
-                _column_sums(s, panel, low, high, lane, N)
+                total = s.dbias + run * s.run_size + panel * width
+                _column_sums(s, total, panel, low, high, chunk > 0)
             work += m_end - m_begin
+
+
+@task
+def add_runs(cell, args, worker, workers):  # type: ignore[no-untyped-def]
+    """Add the sums of all other runs to those of the first, in their order."""
+    s = args[0]
+    lane = lanes(s.sums)
+    vectors = (s.size + lane - 1) // lane
+    for vector in range(vectors * worker // workers, vectors * (worker + 1) // workers):
+        place = s.sums + vector * lane
+        there = s.size - vector * lane
+        total = load_edge(place, there)
+        for run in range(1, s.runs):
+            total = total + load_edge(place + run * s.size, there)
+        store_edge(place, total, there)
 
 
 @task

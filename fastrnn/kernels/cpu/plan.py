@@ -3,25 +3,22 @@
 A cost model in seconds chooses.  For one step of a worker that has `rows` rows of the batch and a
 `share` of the hidden units:
 
-    products   rows * share * G * H * (H + I) multiply-adds at MULTIPLY_ADDS a second, fewer where
-               a tile has one or two rows; I counts only where x @ W is made within the loop
+    products   rows * share * G * H * (H + I) multiply-adds, fewer a second where a tile has one or
+               two rows; I counts only where x @ W is made within the loop
     weights    share * G * H * (H + I) numbers from the cache level that holds them
-    formula    rows * share * H units at UNIT_SECONDS
-    meeting    MEETING_SECONDS * log2(2 * members) where several workers share a slice
+    formula    rows * share * H units
+    meeting    log2(2 * members) meetings of two where several workers share a slice
 
-    step = max(products, weights) + formula + meeting
+    step = max(products, weights) + both * min(products, weights) + formula + meeting
+
+with the constants of `kernels.cpu.speeds`.
 
 Directions and layers.  Both directions of a layer run at once where `is_narrow` says so.  Layers do
 not run in a wavefront, an upper one a step behind the one below: its x @ W could then not be made
 for all steps together, which costs what reading W at every step does.  With 128 units, 0.26 MB
 at 176 GB/s are 1.5 us a step, against one meeting of 0.3 us and 0.3 us of products saved.
 
-The constants were measured on two cores of an AMD Zen 5 with AVX-512 and float32 (`fastrnn info`
-names yours): 1.1e11 multiply-adds a second and core, 176 GB/s from the second-level cache, 103
-GB/s from the third, 0.9 ns a unit and formula, 0.3 us a meeting of two.  They scale alike on other
-machines, and the choice depends on ratios only.
-
-What to expect on paper of an LSTM in float32, the time loop forward:
+What to expect on paper of an LSTM in float32 on an AMD Zen 5, the time loop forward:
 
     (T, B, I, H)          processors  slices x members  rows       time  of the ideal
     (100, 64, 512, 512)            2      2 x 1          32    62.48 ms       98 %
@@ -49,20 +46,18 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
-from pathlib import Path
 from typing import NamedTuple
 
 from fastrnn.kernels.cpu import schedule
+from fastrnn.kernels.cpu.caches import second_level_size
+from fastrnn.kernels.cpu.speeds import speeds
 from fastrnn.kernels.cpu.threads import get_num_threads, usable_processors
-
-MULTIPLY_ADDS = 1.1e11
-SECOND_LEVEL_BYTES = 176e9
-THIRD_LEVEL_BYTES = 103e9
-UNIT_SECONDS = 0.9e-9
-MEETING_SECONDS = 0.3e-6
 
 # Share of the full speed that a tile of 1, 2, 3, ... rows reaches on weights at hand.
 _SPEED_OF_ROWS = (0.5, 0.88, 0.95, 0.97, 0.98, 1.0)
+
+# Below this many rows a tile is too short to pay for reading W at every step.
+_FEWEST_FUSED_ROWS = 16
 
 
 class Loop(NamedTuple):
@@ -109,7 +104,7 @@ class Plan(NamedTuple):
 
 @lru_cache(maxsize=1024)
 def _plan(loop: Loop, threads: int, processors: int) -> Plan:
-    is_hoisted = schedule.is_hoisted(loop.T, loop.B, loop.I, loop.H, loop.gates, loop.itemsize)
+    is_hoisted = _is_hoisted(loop)
     features = _features(loop, is_hoisted)
     worth = max(1, min(threads, _worth(loop, features)))
     candidates = []
@@ -122,6 +117,15 @@ def _plan(loop: Loop, threads: int, processors: int) -> Plan:
             candidates.append(Plan(slices, shared, is_hoisted, seconds))
     # A worker that the system takes from its processor stalls all that meet it at every step.
     return min(candidates, key=lambda p: p.seconds * (1.1 if p.members > 1 else 1.0))
+
+
+def _is_hoisted(loop: Loop) -> bool:
+    """Return whether x @ W is made for all steps before the time loop, not within it.
+
+    Weights that do not stay in cache from step to step are then read once for many rows.
+    """
+    is_large = loop.gates * loop.H * (loop.I + loop.H) * loop.itemsize > speeds().fused_bytes
+    return loop.T > 1 and (loop.B < _FEWEST_FUSED_ROWS or is_large)
 
 
 def _features(loop: Loop, is_hoisted: bool) -> int:
@@ -146,12 +150,14 @@ def _seconds(loop: Loop, features: int, slices: int, members: int) -> float:
     tiles = max(1, math.ceil(rows / len(_SPEED_OF_ROWS)))
     speed = _SPEED_OF_ROWS[max(0, math.ceil(rows / tiles) - 1)]
     numbers = share * loop.gates * loop.H * features
-    products = rows * numbers / (MULTIPLY_ADDS * speed * 4 / loop.itemsize)
+    core = speeds()
+    products = rows * numbers / (core.multiply_adds * speed * 4 / loop.itemsize)
     size = numbers * loop.itemsize
-    weights = size / (SECOND_LEVEL_BYTES if size <= second_level_size() else THIRD_LEVEL_BYTES)
-    formula = rows * share * loop.H * UNIT_SECONDS
-    meeting = MEETING_SECONDS * math.log2(2 * members) if members > 1 else 0.0
-    return loop.T * (max(products, weights) + formula + meeting)
+    weights = size / (core.second_level if size <= second_level_size() else core.third_level)
+    formula = rows * share * loop.H * core.unit_seconds
+    meeting = core.meeting_seconds * math.log2(2 * members) if members > 1 else 0.0
+    longer, shorter = max(products, weights), min(products, weights)
+    return loop.T * (longer + core.both * shorter + formula + meeting)
 
 
 def plan(loop: Loop) -> Plan:
@@ -163,7 +169,7 @@ def explain(loop: Loop, threads: int) -> list[str]:
     """Return the choice for a machine with so many processors, and its reasons, in lines."""
     chosen = _plan(loop, threads, threads)
     features = _features(loop, chosen.is_hoisted)
-    ideal = loop.N * loop.gates * loop.H * features / MULTIPLY_ADDS / threads
+    ideal = loop.N * loop.gates * loop.H * features / speeds().multiply_adds / threads
     lines = [
         f"{chosen.workers} of {threads} workers: the batch of {loop.B} in {chosen.slices} "
         f"slice{'s' * (chosen.slices > 1)} of at most {math.ceil(loop.B / chosen.slices)} rows"
@@ -198,18 +204,3 @@ def is_narrow(chosen: Plan, recurrent_bytes: int) -> bool:
     to 0.65 of the time of one direction after the other with 64 units, and 0.85 with 128.
     """
     return chosen.slices == 1 and recurrent_bytes <= second_level_size()
-
-
-@lru_cache(maxsize=1)
-def second_level_size() -> int:
-    """Return the bytes of a core's second-level cache, 1 MB where the system does not tell."""
-    for index in range(8):
-        folder = Path(f"/sys/devices/system/cpu/cpu0/cache/index{index}")
-        try:
-            level = (folder / "level").read_text().strip()
-            size = (folder / "size").read_text().strip()
-        except OSError:
-            break
-        if level == "2" and size.endswith("K") and size[:-1].isdecimal():
-            return int(size[:-1]) * 1024
-    return 1 << 20

@@ -37,22 +37,6 @@ def test_one_thread_is_one_worker(monkeypatch):
     assert schedule.workers_for(10**12, 1000) == 1
 
 
-@pytest.mark.parametrize(
-    ("B", "H", "itemsize", "is_hoisted"),
-    [
-        (1, 100, 4, True),  # short tiles
-        (15, 100, 4, True),
-        (16, 100, 4, False),
-        (128, 500, 4, False),  # 8 MB of weights
-        (128, 500, 8, True),  # 16 MB
-        (128, 2000, 4, True),
-    ],
-)
-def test_input_product_is_hoisted_for_few_rows_and_large_weights(B, H, itemsize, is_hoisted):
-    assert schedule.is_hoisted(2, B, H, H, 4, itemsize) == is_hoisted
-    assert not schedule.is_hoisted(1, B, H, H, 4, itemsize)
-
-
 @pytest.mark.parametrize("panels", [1, 8, 41, 1000])
 def test_blocks_of_the_input_gradient_are_whole_tiles(panels):
     rows, chunk = schedule.input_gradient_blocks(panels, 64)
@@ -61,3 +45,25 @@ def test_blocks_of_the_input_gradient_are_whole_tiles(panels):
     assert chunk >= 1
     smaller, _ = schedule.input_gradient_blocks(4 * panels, 64)
     assert smaller <= rows
+
+
+@pytest.mark.parametrize(("size", "row_bytes", "rows"), [(48 << 10, 256, 128), (32 << 10, 4096, 6)])
+def test_rows_of_a_gradient_stay_in_the_first_level_cache(monkeypatch, size, row_bytes, rows):
+    monkeypatch.setattr(schedule, "first_level_size", lambda: size)
+    assert schedule.gradient_chunk(row_bytes) == rows
+
+
+@pytest.mark.parametrize(
+    ("rows", "features", "panels", "runs"),
+    [
+        (1, 1, 1, 1),
+        (2047, 64, 1, 1),
+        (2048, 128, 2, 2),
+        (2048, 129, 2, 1),  # sums of runs would cost more than they save
+        (10240, 100, 1, 8),
+        (1 << 30, 100, 1, 8),
+        (1 << 30, 100, 3, 1),
+    ],
+)
+def test_many_rows_of_few_panels_are_summed_in_runs(rows, features, panels, runs):
+    assert schedule.gradient_runs(rows, features, panels) == runs
