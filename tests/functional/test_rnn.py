@@ -1,6 +1,7 @@
 """Recurrent layers against the reference, for every cell of the registry."""
 
 import re
+from itertools import product
 
 import numpy as np
 import pytest
@@ -22,7 +23,6 @@ from fastrnn import functional, reference
 from fastrnn.cells import CELLS
 from fastrnn.cells.protocol import normalised
 from fastrnn.functional.steps import even_steps, view
-from fastrnn.kernels.cpu import schedule
 from fastrnn.simd.target import lanes_of
 
 # T, B, I, H: every size is off the register tile in some of them, and on it in others.
@@ -104,20 +104,19 @@ def test_many_units_take_several_chunks_of_panels_and_blocks_of_rows(rng, cell, 
 
 
 @pytest.mark.parametrize("lengths", [None, [4, 0, 2, 4, 1, 3]], ids=["full", "ragged"])
-def test_input_products_before_and_within_the_time_loop_match_reference(
-    rng, cell, dtype, lengths, monkeypatch
-):
+def test_all_plans_match_reference_and_give_the_same_bits(rng, cell, dtype, lengths, planned):
     problem = random_problem(rng, cell, 4, 6, 35, 19, dtype)
-    for fewest_fused_rows in (1, 1000):
-        monkeypatch.setattr(schedule, "_FEWEST_FUSED_ROWS", fewest_fused_rows)
-        assert_matches_reference(cell, problem, lengths=lengths)
-        assert_matches_reference(cell, problem, lengths=lengths, reverse=True)
-
-
-@of_every_structure
-def test_weights_too_large_for_the_cache_match_reference(rng, cell, monkeypatch):
-    monkeypatch.setattr(schedule, "_CACHED_WEIGHT_BYTES", 0)
-    assert_matches_reference(cell, random_problem(rng, cell, 3, 33, 17, 20, np.float64))
+    for reverse in (False, True):
+        wanted = reference_run(cell, problem, lengths=lengths, reverse=reverse)
+        results = []
+        for is_hoisted, (slices, members) in product(
+            (False, True), [(1, 1), (2, 1), (1, 2), (2, 2)]
+        ):
+            planned(is_hoisted=is_hoisted, slices=slices, members=members)
+            results.append(run(cell, problem, lengths=lengths, reverse=reverse))
+        assert_results_close(results[0], wanted)
+        for other in results[1:]:
+            assert_same_bits(other, results[0])
 
 
 STRIDES = {
