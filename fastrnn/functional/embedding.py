@@ -103,10 +103,8 @@ class Backward:
 
     def rows(self, dy: ArrayLike) -> tuple[NDArray[np.int64], Array]:
         """Return the rows that were used and their gradients; see `embedding`."""
-        rows = _used(self._ids, self._V)
-        places = np.empty(self._V, np.int32)
-        places[rows] = np.arange(len(rows), dtype=np.int32)
-        return rows, self._sums(places[self._ids], dy, len(rows))
+        rows, places = _renumbered(self._ids, self._V)
+        return rows, self._sums(places, dy, len(rows))
 
     def arguments(
         self, ids: NDArray[np.int32], rows: Array, table: Array, cleared: int = 0
@@ -175,6 +173,39 @@ def used_rows(ids: ArrayLike, V: int) -> NDArray[np.int64]:
     [1, 5]
     """
     return _used(_validate_ids(ids, V)[0], V)
+
+
+def renumbered(ids: ArrayLike, V: int) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    """Number the ids that occur anew, so that no number is left out.
+
+    Returns
+    -------
+    rows : (U,) array
+        As `used_rows` does.
+    places : (...) array
+        For each of `ids` (...), integers in 0..V-1, its place in rows.
+
+    Raises
+    ------
+    ValueError
+        If `ids` is not as described.
+
+    Examples
+    --------
+    >>> rows, places = renumbered([[5, 1], [1, 5]], 10)
+    >>> rows.tolist(), places.tolist()
+    ([1, 5], [[1, 0], [0, 1]])
+    """
+    named, shape = _validate_ids(ids, V)
+    rows, places = _renumbered(named, V)
+    return rows, places.reshape(shape)
+
+
+def _renumbered(ids: NDArray[np.int32], V: int) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    rows = _used(ids, V)
+    places = np.empty(V, np.int32)
+    places[rows] = np.arange(len(rows), dtype=np.int32)
+    return rows, places[ids]
 
 
 def _used(ids: NDArray[np.int32], V: int) -> NDArray[np.int64]:

@@ -249,9 +249,7 @@ def _once(values: Any) -> list[Any]:
     return list({id(value): value for value in values}.values())
 
 
-def _find(
-    values: Iterable[Any], variables: dict[int, Variable], owners: dict[int, Owner]
-) -> None:
+def _find(values: Iterable[Any], variables: dict[int, Variable], owners: dict[int, Owner]) -> None:
     """Add the variables and layers among values, and in their lists and dicts, by their ids."""
     for value in values:
         role = _roles[type(value)]
