@@ -176,7 +176,7 @@ def used_rows(ids: ArrayLike, V: int) -> NDArray[np.int64]:
 
 
 def renumbered(ids: ArrayLike, V: int) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-    """Number the ids that occur anew, so that no number is left out.
+    """Give the ids that occur new numbers, with none left out.
 
     Returns
     -------
