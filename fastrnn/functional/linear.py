@@ -12,9 +12,13 @@ from fastrnn import _validate
 from fastrnn.functional.panels import Share, packed, plain_panels, unpacked
 from fastrnn.functional.products import input_gradient, packed_bias, project, weight_gradient
 from fastrnn.functional.steps import all_rows
-from fastrnn.kernels.cpu import buffers, gemm
+from fastrnn.kernels.cpu import buffers, gemm, narrow, schedule
 
 Array = NDArray[Any]
+
+# Columns up to which a product is made without panels.  Measured both ways, with 32 to 2560 rows of
+# 64 to 512 numbers: for 1 column 3 to 8 times, for 8 columns 1.8 to 3 times as fast.
+_NARROW = 8
 
 
 class Gradients(NamedTuple):
@@ -132,11 +136,48 @@ def linear(
     ((5, 2), (3, 2))
     """
     product = Affine(x, W, b)
-    y = product.from_rows(unpacked(product.forward(), product.panels, product.O))
+    is_narrow = product.O <= _NARROW
+    rows = _narrow(product) if is_narrow else unpacked(product.forward(), product.panels, product.O)
+    y = product.from_rows(rows)
 
     def backward(dy: ArrayLike) -> Gradients:
         dy = _validate.float_array("dy", dy, y.shape)
         _validate.same_dtype("dy", dy, "x", y.dtype)
-        return product.backward(packed(product.to_rows(dy), product.panels))
+        rows = product.to_rows(dy)
+        if is_narrow:
+            return _narrow_backward(product, rows)
+        return product.backward(packed(rows, product.panels))
 
     return y, backward
+
+
+def _narrow(product: Affine) -> Array:
+    """Return the rows x @ W + b, (N, O)."""
+    y = buffers.empty((product.N, product.O), product.W.dtype)
+    narrow.forward(None, _narrow_arguments(product, y), _narrow_workers(product))
+    return y
+
+
+def _narrow_backward(product: Affine, dy: Array) -> Gradients:
+    """Return all gradients from those of the rows, (N, O)."""
+    dx = buffers.empty((product.N, product.I), dy.dtype)
+    dW = buffers.empty((product.O, product.I), dy.dtype)
+    db = None if product.b is None else buffers.empty((product.O,), dy.dtype)
+    arguments = _narrow_arguments(product, None)._replace(
+        dy=np.ascontiguousarray(dy), dx=dx, dW=dW, db=db
+    )
+    narrow.backward(None, arguments, _narrow_workers(product))
+    return Gradients(product.from_rows(dx), dW.T, db)
+
+
+def _narrow_arguments(product: Affine, y: Array | None) -> narrow.Narrow:
+    rows, b = product.rows, product.b
+    return narrow.Narrow(
+        product.N, product.I, product.O, rows.x, rows.x_row, np.ascontiguousarray(product.W.T),
+        None if b is None else np.ascontiguousarray(b), y,
+    )  # fmt: skip
+
+
+def _narrow_workers(product: Affine) -> int:
+    # A number that is read takes as long as some 16 multiply-adds of a tile.
+    return schedule.workers_for(16 * product.N * product.I, max(product.N, 1))

@@ -68,14 +68,16 @@ def binary_crossentropy(
 
     else:
         low, high = _bounds(y.dtype)
-        p = np.clip(y, low, high)
+        p = np.minimum(np.maximum(y, low), high)
         values = -target * np.log(p) - (1 - target) * np.log(1 - p)
 
         def gradient(d: Array) -> Any:
             inside = (y >= low) & (y <= high)
             return inside * (p - target) / (p * (1 - p)) * (np.expand_dims(d, axis) * share)
 
-    return recorded(y_pred, np.asarray(values.mean(axis=axis)), gradient)
+    is_alone = values.shape[axis] == 1
+    means = values.squeeze(axis) if is_alone else np.asarray(values.mean(axis=axis))
+    return recorded(y_pred, means, gradient)
 
 
 def categorical_crossentropy(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -200,22 +201,30 @@ class Sum(Metric):
 
 def _per_sample(values: Any, sample_weight: Any, reduce: Any) -> tuple[Array, Array | None]:
     """Return weighted values, and weights, (B,) or (), reduced over all other axes."""
-    numbers: Array = as_array(values).astype(np.float64)
+    numbers: Array = as_array(values).astype(np.float64, copy=False)
     if sample_weight is None:
-        return reduce(numbers, axis=tuple(range(1, numbers.ndim))), None
-    weights: Array = as_array(sample_weight).astype(np.float64)
+        return _reduced(reduce, numbers, 1), None
+    weights: Array = as_array(sample_weight).astype(np.float64, copy=False)
     shape, weight_shape = same_rank(numbers.shape, weights.shape)
     numbers, weights = numbers.reshape(shape), weights.reshape(weight_shape)
-    numbers = np.asarray(reduce(numbers, axis=tuple(range(weights.ndim, numbers.ndim))))
-    try:
-        weights = np.broadcast_to(weights, numbers.shape)
-    except ValueError as error:
-        raise ValueError(
-            f"sample_weight: expected a shape that broadcasts to {numbers.shape}, "
-            f"got {weight_shape}"
-        ) from error
-    axes = tuple(range(1, numbers.ndim))
-    return reduce(numbers * weights, axis=axes), reduce(weights, axis=axes)
+    numbers = _reduced(reduce, numbers, weights.ndim)
+    if weights.shape != numbers.shape:
+        try:
+            weights = np.broadcast_to(weights, numbers.shape)
+        except ValueError as error:
+            raise ValueError(
+                f"sample_weight: expected a shape that broadcasts to {numbers.shape}, "
+                f"got {weight_shape}"
+            ) from error
+    return _reduced(reduce, np.asarray(numbers * weights), 1), _reduced(reduce, weights, 1)
+
+
+def _reduced(reduce: Any, numbers: Array, first: int) -> Array:
+    """Return numbers reduced, to their mean or sum, over all axes from the first given one on."""
+    kept = numbers.shape[:first]
+    if math.prod(numbers.shape[first:]) == 1:
+        return numbers.reshape(kept)
+    return np.asarray(reduce(numbers, axis=tuple(range(first, numbers.ndim))))
 
 
 class MeanMetricWrapper(Average):

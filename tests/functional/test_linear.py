@@ -36,10 +36,11 @@ def test_products_and_gradients_match_reference(rng, dtype, shape, I, O):
     assert_matches_reference(x, W, None, dy)
 
 
-def test_many_rows_and_columns_match_reference(rng, dtype):
+@pytest.mark.parametrize("O", [1, 8, 1100])
+def test_many_rows_and_columns_match_reference(rng, dtype, O):
     # Several chunks of rows, of panels, and blocks of rows.
-    x, dy = numbers(rng, (3, 230, 35), dtype), numbers(rng, (3, 230, 1100), dtype)
-    W, b = numbers(rng, (35, 1100), dtype), numbers(rng, 1100, dtype)
+    x, dy = numbers(rng, (3, 230, 35), dtype), numbers(rng, (3, 230, O), dtype)
+    W, b = numbers(rng, (35, O), dtype), numbers(rng, O, dtype)
     assert_matches_reference(x, W, b, dy)
 
 
@@ -72,28 +73,30 @@ STRIDES = {
 
 @pytest.mark.parametrize("strides", STRIDES)
 @pytest.mark.parametrize("shape", [(4, 6), (1, 5), (5, 1)], ids=str)
-@pytest.mark.parametrize("I", [1, 19])
-def test_arrays_of_any_strides_give_the_same_bits(rng, dtype, strides, shape, I):
-    x, dy = numbers(rng, (*shape, I), dtype), numbers(rng, (*shape, 21), dtype)
-    W, b = numbers(rng, (I, 21), dtype), numbers(rng, 21, dtype)
+@pytest.mark.parametrize(("I", "O"), [(1, 21), (19, 21), (19, 3)])
+def test_arrays_of_any_strides_give_the_same_bits(rng, dtype, strides, shape, I, O):
+    x, dy = numbers(rng, (*shape, I), dtype), numbers(rng, (*shape, O), dtype)
+    W, b = numbers(rng, (I, O), dtype), numbers(rng, O, dtype)
     strided = STRIDES[strides]
     y, *_ = assert_matches_reference(strided(x), np.asfortranarray(W), b, strided(dy))
     desired, _ = functional.linear(x, W, b)
     np.testing.assert_array_equal(y, desired)
 
 
-def test_broadcast_rows_match_reference(rng, dtype):
-    x, dy = numbers(rng, (4, 6, 19), dtype), numbers(rng, (4, 6, 21), dtype)
-    W, b = numbers(rng, (19, 21), dtype), numbers(rng, 21, dtype)
+@pytest.mark.parametrize("O", [3, 21])
+def test_broadcast_rows_match_reference(rng, dtype, O):
+    x, dy = numbers(rng, (4, 6, 19), dtype), numbers(rng, (4, 6, O), dtype)
+    W, b = numbers(rng, (19, O), dtype), numbers(rng, O, dtype)
     for part in (np.s_[:1], np.s_[:, :1], np.s_[:1, :1], np.s_[..., :1]):
         assert_matches_reference(
             np.broadcast_to(x[part], x.shape), W, b, np.broadcast_to(dy[part], dy.shape)
         )
 
 
-def test_bits_do_not_depend_on_the_number_of_workers(rng, dtype, many_workers):
-    x, dy = numbers(rng, (37, 19), dtype), numbers(rng, (37, 130), dtype)
-    W, b = numbers(rng, (19, 130), dtype), numbers(rng, 130, dtype)
+@pytest.mark.parametrize("O", [5, 130])
+def test_bits_do_not_depend_on_the_number_of_workers(rng, dtype, many_workers, O):
+    x, dy = numbers(rng, (37, 19), dtype), numbers(rng, (37, O), dtype)
+    W, b = numbers(rng, (19, O), dtype), numbers(rng, O, dtype)
     results = []
     for workers in (1, 2, 3, 8):
         many_workers(workers)
@@ -103,14 +106,15 @@ def test_bits_do_not_depend_on_the_number_of_workers(rng, dtype, many_workers):
             np.testing.assert_array_equal(ours, wanted)
 
 
-def test_nan_stays_in_its_row_and_surroundings_are_not_read(rng, dtype):
+@pytest.mark.parametrize("O", [7, 21])
+def test_nan_stays_in_its_row_and_surroundings_are_not_read(rng, dtype, O):
     outer = np.full((11, 25), np.nan, dtype)
     x = outer[2:-2, 3:-3]
     x[...] = numbers(rng, (7, 19), dtype)
     wide = np.full((25, 27), np.nan, dtype)
-    W = wide[3:-3, 3:-3]
-    W[...] = numbers(rng, (19, 21), dtype)
-    dy = numbers(rng, (7, 21), dtype)
+    W = wide[3:-3, 3 : 3 + O]
+    W[...] = numbers(rng, (19, O), dtype)
+    dy = numbers(rng, (7, O), dtype)
     y, dx, *_ = assert_matches_reference(x, W, None, dy)
     x[4, 2] = np.nan
     dirty, _ = functional.linear(x, W)
