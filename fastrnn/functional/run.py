@@ -17,7 +17,8 @@ from fastrnn.functional.options import Embedded, Options, Packed
 from fastrnn.functional.panels import Share, empty_like, unpack_into, unpacked, unpacked_like
 from fastrnn.functional.products import input_gradient, project, weight_gradient
 from fastrnn.functional.weights import Weights
-from fastrnn.kernels.cpu import buffers, gemm, plan, scan, schedule, table
+from fastrnn.kernels.cpu import buffers, gemm, plan, scan, table
+from fastrnn.kernels.cpu.threads import workers_over
 
 Array = NDArray[Any]
 States = tuple[Array | None, ...]
@@ -415,6 +416,6 @@ class Run:
         arguments = table.TableGradient(
             self.ids, self.steps.N, len(self.E), panels.number, panels.vectors, self.gates, out
         )
-        workers = schedule.workers_for(out.size, panels.number)
+        workers = min(workers_over(self.gates.size), panels.number * panels.vectors)
         table.add_rows(None, arguments, workers)
         return out

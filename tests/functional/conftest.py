@@ -8,7 +8,7 @@ import pytest
 from fastrnn import get_num_threads, set_num_threads
 from fastrnn.cells import CELLS
 from fastrnn.functional.replay import Replays
-from fastrnn.kernels.cpu import plan, schedule
+from fastrnn.kernels.cpu import plan, schedule, threads
 
 
 @pytest.fixture(params=CELLS)
@@ -28,6 +28,7 @@ def many_workers(monkeypatch):
     """Call it with a number of workers: even the smallest product then uses them all."""
     before = get_num_threads()
     monkeypatch.setattr(schedule, "MULTIPLY_ADDS_PER_WORKER", 1)
+    monkeypatch.setattr(threads, "GRAIN", 1)
     plan._plan.cache_clear()
     yield set_num_threads
     plan._plan.cache_clear()

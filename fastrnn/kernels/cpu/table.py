@@ -30,12 +30,19 @@ def add_rows(cell, args, worker, workers):  # type: ignore[no-untyped-def]
     s = args[0]
     lane = lanes(s.out)
     width = s.gates * lane
-    for panel in range(s.panels * worker // workers, s.panels * (worker + 1) // workers):
-        table = s.table + panel * s.rows * width
-        out = s.out + panel * s.N * width
-        for v in range(0, s.rows * width, lane):
-            store(table + v, broadcast(table, 0.0))
-        for n in range(s.N):
-            target = table + s.ids[n] * width
-            for v in range(0, width, lane):
-                store(target + v, load(target + v) + load(out + n * width + v))
+    vectors = s.panels * s.gates
+    begin = vectors * worker // workers
+    end = vectors * (worker + 1) // workers
+    for panel in range(s.panels):
+        low = max(0, begin - panel * s.gates) * lane
+        high = min(s.gates, end - panel * s.gates) * lane
+        if low < high:
+            table = s.table + panel * s.rows * width
+            out = s.out + panel * s.N * width
+            for row in range(s.rows):
+                for v in range(low, high, lane):
+                    store(table + row * width + v, broadcast(table, 0.0))
+            for n in range(s.N):
+                target = table + s.ids[n] * width
+                for v in range(low, high, lane):
+                    store(target + v, load(target + v) + load(out + n * width + v))
