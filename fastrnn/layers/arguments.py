@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,21 +71,23 @@ class Call:
 
     def __init__(self, layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         kind: Any = type(layer)
-        self._names = names = _parameters(kind)
+        self._takes = takes = _taken(kind.call)
         self._dtype = layer.dtype
-        self._is_open = _takes_any(kind)
+        names = takes.names
         bound = dict(zip(names, args, strict=False))
         self._more = args[len(names) :]
-        twice = sorted(bound.keys() & kwargs.keys())
-        if twice or (self._more and not self._is_open):
-            got = f"{twice[0]} twice" if twice else f"{len(args)} positional ones"
-            raise TypeError(f"{layer.name}: expected the arguments {', '.join(names)}, got {got}")
+        if self._more or not bound.keys().isdisjoint(kwargs):
+            twice = sorted(bound.keys() & kwargs.keys())
+            if twice or not takes.is_open:
+                got = f"{twice[0]} twice" if twice else f"{len(args)} positional ones"
+                raise TypeError(
+                    f"{layer.name}: expected the arguments {', '.join(names)}, got {got}"
+                )
         bound |= kwargs
         self.training: bool | None = bound.pop("training", None)
-        unknown = [name for name in bound if name not in names]
-        if unknown and not self._is_open:
-            if unknown != ["mask"]:
-                raise TypeError(f"{layer.name}: unexpected {', '.join(unknown)}")
+        unknown = [name for name in kwargs if name not in names and name != "training"]
+        if unknown and not takes.is_open and unknown != ["mask"]:
+            raise TypeError(f"{layer.name}: unexpected {', '.join(unknown)}")
         self._mask = bound.pop("mask", None)
         if not bound and not self._more:
             raise TypeError(f"{layer.name}: expected inputs, got none")
@@ -94,11 +96,14 @@ class Call:
             name: value if name.endswith("_mask") else self._converted(value, not index)
             for index, (name, value) in enumerate(bound.items())
         }
-        self._more = tuple(self._converted(value, False) for value in self._more)
-        self.first = next(iter([*self._bound.values(), *self._more]))
+        if self._more:
+            self._more = tuple(self._converted(value, False) for value in self._more)
+        self.first = next(iter(self._bound.values())) if bound else self._more[0]
         self.is_symbolic = self._symbols > 0
 
     def _converted(self, value: Any, is_first: bool) -> Any:
+        if isinstance(value, Tensor):
+            return as_tensor(value, self._dtype)
         if is_first and isinstance(value, list | tuple) and value and _is_numbers(value):
             value = np.asarray(value)
         return mapped(self._leaf, value)
@@ -120,6 +125,8 @@ class Call:
     @property
     def shapes(self) -> list[tuple[int | None, ...]]:
         """Shapes of what is in the first argument."""
+        if isinstance(self.first, Tensor):
+            return [self.first.shape]
         return [leaf.shape for leaf in leaves(self.first) if hasattr(leaf, "shape")]
 
     def shape_of(self, name: str) -> Any:
@@ -130,20 +137,21 @@ class Call:
         """Return the mask of each input, as given or as it came with it; None if there is none."""
         if self._mask is not None:
             return mapped(_as_mask, self._mask)
+        if isinstance(self.first, Tensor):
+            return self.first.mask
         masks = mapped(mask_of, self.first)
         return masks if any(mask is not None for mask in leaves(masks)) else None
 
     def arguments(self, training: bool, masks: Any) -> tuple[list[Any], dict[str, Any]]:
         """Return what `call` is given, by place and by name."""
-        named = dict(self._bound)
-        names = self._names
-        if "training" in names:
+        named, takes = dict(self._bound), self._takes
+        names = takes.names
+        if takes.training:
             named["training"] = training
-        if "mask" in names:
+        if takes.mask:
             named["mask"] = masks
-        for name in names:
-            source = name.removesuffix("_mask")
-            if source != name and source in named and name not in named:
+        for name, source in takes.masks:
+            if source in named and name not in named:
                 named[name] = mapped(mask_of, named[source])
         placed = []
         if self._more:
@@ -173,16 +181,28 @@ def _as_mask(mask: Any) -> Array | None:
     return None if mask is None else np.asarray(mask).astype(bool)
 
 
+class _Taken(NamedTuple):
+    """What the method `call` of a class takes.
+
+    names           of its parameters
+    is_open         whether it takes arguments that it does not name
+    training, mask  whether these are among the names
+    masks           the names of masks of other parameters, and whose
+    """
+
+    names: tuple[str, ...]
+    is_open: bool
+    training: bool
+    mask: bool
+    masks: tuple[tuple[str, str], ...]
+
+
 @functools.cache
-def _parameters(cls: Any) -> tuple[str, ...]:
-    """Return the names of the parameters of `call`."""
+def _taken(call: Any) -> _Taken:
     kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    parameters = list(inspect.signature(cls.call).parameters.values())[1:]
-    return tuple(each.name for each in parameters if each.kind in kinds)
-
-
-@functools.cache
-def _takes_any(cls: Any) -> bool:
-    """Return whether `call` takes arguments that it does not name."""
-    kinds = {each.kind for each in inspect.signature(cls.call).parameters.values()}
-    return bool(kinds & {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD})
+    parameters = list(inspect.signature(call).parameters.values())
+    names = tuple(each.name for each in parameters[1:] if each.kind in kinds)
+    open_kinds = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    masks = tuple((name, name.removesuffix("_mask")) for name in names if name.endswith("_mask"))
+    is_open = any(each.kind in open_kinds for each in parameters)
+    return _Taken(names, is_open, "training" in names, "mask" in names, masks)

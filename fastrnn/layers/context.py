@@ -7,6 +7,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from typing import Any
 
 from fastrnn.tape import postponing
 
@@ -34,17 +35,27 @@ def training_of_call(training: bool | None) -> bool:
     return bool(_context.calls) and _context.calls[-1]
 
 
-@contextmanager
-def calling(name: str, training: bool) -> Iterator[None]:
-    """While the layer `name` is called."""
-    calls = _context.calls
-    block = nullcontext() if calls else postponing()
-    calls.append(training)
-    try:
-        with block, naming(name):
-            yield
-    finally:
-        calls.pop()
+class Calling:
+    """A block in which the layer `name` is called."""
+
+    __slots__ = ("_block", "_is_named", "_name", "_training")
+
+    def __init__(self, name: str, training: bool) -> None:
+        self._name, self._training = name, training
+        self._block = nullcontext() if _context.calls else postponing()
+
+    def __enter__(self) -> None:
+        _context.calls.append(self._training)
+        self._is_named = _enter(self._name)
+        self._block.__enter__()
+
+    def __exit__(self, *error: Any) -> None:
+        try:
+            self._block.__exit__(*error)
+        finally:
+            if self._is_named:
+                _context.names.pop()
+            _context.calls.pop()
 
 
 @contextmanager
@@ -53,15 +64,21 @@ def naming(name: str) -> Iterator[None]:
 
     A layer that has the name of the one around it, or is it, is not named twice.
     """
-    names = _context.names
-    is_new = not names or names[-1] != name
-    if is_new:
-        names.append(name)
+    is_new = _enter(name)
     try:
         yield
     finally:
         if is_new:
-            names.pop()
+            _context.names.pop()
+
+
+def _enter(name: str) -> bool:
+    """Add a name unless it is the last one; return whether it was added."""
+    names = _context.names
+    is_new = not names or names[-1] != name
+    if is_new:
+        names.append(name)
+    return is_new
 
 
 def path(name: str) -> str:

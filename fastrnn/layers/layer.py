@@ -154,8 +154,10 @@ class Layer(Owner):
         training = context.training_of_call(given.training)
         masks = given.masks()
         placed, named = given.arguments(training, masks)
-        with context.calling(self.name, training):
-            outputs = mapped(_result, self.call(*placed, **named))
+        with context.Calling(self.name, training):
+            outputs = self.call(*placed, **named)
+            if not isinstance(outputs, Tensor):
+                outputs = mapped(_result, outputs)
             if self.activity_regularizer is not None:
                 for output in leaves(outputs):
                     self.add_loss(self.activity_regularizer(output) / max(1, output.shape[0]))
@@ -172,7 +174,7 @@ class Layer(Owner):
         self.built = True
 
     def _pass_mask(self, inputs: Any, masks: Any, outputs: Any) -> None:
-        is_masked = any(mask is not None for mask in leaves(masks))
+        is_masked = masks is not None and any(mask is not None for mask in leaves(masks))
         if not self.supports_masking:
             if is_masked and not self._has_warned:
                 self._has_warned = True

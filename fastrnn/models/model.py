@@ -216,7 +216,8 @@ class Model(Trainer):
         Parameters
         ----------
         filepath : str or path
-            `.fastrnn` by custom.
+            `.fastrnn` by custom; `.keras`, `.h5` and `.hdf5` are left to `fastrnn.keras.save`,
+            which writes files that Keras reads.
         overwrite : bool
             Whether a file of that name may be replaced.
 
@@ -225,7 +226,7 @@ class Model(Trainer):
         FileExistsError
             If there is one and it may not.
         ValueError
-            If the model has no weights yet.
+            If the model has no weights yet, or the suffix is one of Keras' files.
         """
         saving.save_model(self, filepath, overwrite)
 

@@ -31,6 +31,9 @@ Array = NDArray[Any]
 FORMAT = 1
 _MODEL, _WEIGHTS, _OPTIMIZER = "model.json", "weights.safetensors", "optimizer.safetensors"
 
+# Names that end so promise a file that Keras reads.
+_OF_KERAS = (".keras", ".h5", ".hdf5")
+
 
 def save_model(model: Any, filepath: str | os.PathLike[str], overwrite: bool) -> None:
     """Write a model to one file; see `Model.save`."""
@@ -38,6 +41,11 @@ def save_model(model: Any, filepath: str | os.PathLike[str], overwrite: bool) ->
 
     if not model.built:
         raise ValueError(f"{model.name}: expected a model with weights; build it or call it first")
+    if Path(filepath).suffix.lower() in _OF_KERAS:
+        raise ValueError(
+            f"filepath: expected another suffix, such as .fastrnn, got {os.fspath(filepath)!r}: "
+            "this is no file of Keras; fastrnn.keras.save(model, path) writes one, as .keras"
+        )
     path = _writable(filepath, overwrite)
     compiled = None
     if model.compiled:

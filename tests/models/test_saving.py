@@ -160,6 +160,13 @@ def test_files_are_replaced_only_if_that_is_allowed(rng, tmp_path):
         Sequential([layers.Dense(1)]).save(path)
 
 
+@pytest.mark.parametrize("name", ["model.keras", "model.h5", "model.hdf5", "model.H5"])
+def test_a_name_of_a_file_of_keras_is_refused(name, tmp_path):
+    with pytest.raises(ValueError, match=f"{name}.*fastrnn.keras.save"):
+        classifier().save(tmp_path / name)
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.fixture
 def saved(tmp_path):
     """Contents of the file of a model, and where to put others."""
