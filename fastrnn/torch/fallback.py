@@ -46,6 +46,14 @@ def is_watched() -> bool:
     )
 
 
+def are_plain(tensors: Sequence[Any]) -> bool:
+    """Return whether these are torch's own tensors with strides, and autocast leaves them alone."""
+    for tensor in tensors:
+        if type(tensor) not in _PLAIN or tensor.layout is not torch.strided:
+            return False
+    return not torch.is_autocast_enabled("cpu")
+
+
 def takes(tensors: Sequence[Any]) -> bool:
     """Return whether the kernels read these: plain tensors of one dtype on the CPU."""
     dtype = getattr(tensors[0], "dtype", None)

@@ -8,9 +8,20 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from fastrnn import cells
+from fastrnn.cells.activations import Relu
 from fastrnn.torch.packing import Layout
 
 T = TypeVar("T")
+
+#: Cells by `Kind.mode`.
+CELLS = {
+    "RNN_TANH": cells.CELLS["rnn"](),
+    "RNN_RELU": cells.CELLS["rnn"](Relu()),
+    "LSTM": cells.CELLS["lstm"](),
+    "LSTMP": cells.CELLS["lstmp"](),
+    "GRU": cells.CELLS["gru"](),
+}
 
 
 class Kind(NamedTuple):

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from operator import attrgetter
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
-from fastrnn.torch import fallback, packing, recurrence
+from fastrnn.torch import fallback, packing, ready, recurrence
 from fastrnn.torch.dropout import dropout
 from fastrnn.torch.kind import Kind, gates, is_lstm
 from fastrnn.torch.module import Module
+
+# What a module computes, and how a tensor lies in memory besides its strides.
+_SIZES = attrgetter(
+    "mode", "input_size", "hidden_size", "proj_size", "num_layers", "bias", "bidirectional"
+)
+_GEOMETRY = attrgetter("dtype", "shape", "is_cpu")
 
 Tensors = list[Tensor]
 Shapes = tuple[tuple[int, ...], ...]
@@ -77,32 +84,73 @@ class Layers(Module, nn.RNNBase):
         is_flat = layout is not None and not layout.is_even
         if layout is not None and not is_flat:
             x = x.reshape(layout.T, layout.B, -1)
-        T, B = x.shape[:2] if layout is None else layout[:2]
         weights = self._weights()
         tensors = (x, *states, *weights)
-        if not fallback.takes(tensors) or not self._fits(x, B, states, weights):
+        if not fallback.are_plain(tensors):
             return None
-        mode = self._mode
-        # torch's oneDNN packs the weights of an LSTM, too.
-        if not is_lstm(mode) and not fallback.pays_off(T, B, tensors):
+        # What is to be read as another number than is there has to be copied.
+        is_neg = True in map(Tensor.is_neg, tensors)
+        is_copied = is_flat or is_neg
+        key = is_copied, *_SIZES(self), *map(_GEOMETRY, tensors), *map(Tensor.stride, tensors)
+        shelves = ready.shelves_of(key)
+        if shelves is None:
+            T, B = x.shape[:2] if layout is None else layout[:2]
+            if not fallback.takes(tensors) or not self._fits(x, B, states, weights):
+                return None
+            # torch's oneDNN packs the weights of an LSTM, too.
+            step_rows = B if T == 1 and not is_lstm(self._mode) else None
+            shelves = self._shelves(T * B, states, weights, step_rows, is_copied)
+            ready.keep(key, shelves)
+        shelf = shelves[0]
+        if shelf.step_rows is not None and not fallback.pays_off(1, shelf.step_rows, tensors):
             return None
-        D = 2 if self.bidirectional else 1
-        kind = Kind(mode, self.bias, D, layout=layout if is_flat else None)
-        n = kind.weights * D
-        y, finals = x, []
-        for layer in range(self.num_layers):
-            if layer and self.training:
-                y = dropout(y, self.dropout)
-            initial = states
-            if self.num_layers > 1:
-                initial = [state[layer * D : (layer + 1) * D] for state in states]
-            y, *final = recurrence.run(kind, y, *weights[layer * n : (layer + 1) * n], *initial)
-            finals.append(final)
+        kind = shelf.kind if not is_flat else shelf.kind._replace(layout=layout)
+        if len(shelves) == 1:
+            y, *finals = recurrence.run(kind, x, *weights, *states, shelf=shelf)
+        else:
+            y, finals = self._run_stack(kind, shelves, x, states, weights)
         if layout is not None and not is_flat:
             y = y.flatten(0, 1)
-        if len(finals) == 1:
-            return y, finals[0]
+        return y, finals
+
+    def _run_stack(
+        self,
+        kind: Kind,
+        shelves: tuple[ready.Shelf, ...],
+        x: Tensor,
+        states: Tensors,
+        weights: Tensors,
+    ) -> tuple[Tensor, Tensors]:
+        """Return the results of several layers; see `_run_layers`."""
+        D, n = kind.directions, kind.directions * kind.weights
+        y, finals = x, []
+        for layer, shelf in enumerate(shelves):
+            if layer and self.training:
+                y = dropout(y, self.dropout)
+            initial = [state[layer * D : (layer + 1) * D] for state in states]
+            of_layer = weights[layer * n : (layer + 1) * n]
+            y, *final = recurrence.run(kind, y, *of_layer, *initial, shelf=shelf)
+            finals.append(final)
         return y, [torch.cat(parts) for parts in zip(*finals, strict=True)]
+
+    def _shelves(
+        self,
+        rows: int,
+        states: Tensors,
+        weights: Tensors,
+        step_rows: int | None,
+        is_copied: bool,
+    ) -> tuple[ready.Shelf, ...]:
+        """Return a shelf for each layer; rows are those of x."""
+        kind = Kind(self._mode, self.bias, 2 if self.bidirectional else 1)
+        n = kind.directions * kind.weights
+        is_vain = is_copied or not all(t.is_contiguous() for t in (*states, *weights))
+        shelves = []
+        for first in range(0, len(weights), n):
+            (gates, I), S = weights[first].shape, weights[first + 1].shape[1]
+            numbers = kind.directions * (rows + I + S) * gates
+            shelves.append(ready.Shelf(kind, numbers, step_rows, is_vain=is_vain))
+        return tuple(shelves)
 
     def _fits(self, x: Tensor, B: int, states: Tensors, weights: Tensors) -> bool:
         """Return whether all shapes are as they should be."""

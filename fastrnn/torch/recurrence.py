@@ -7,6 +7,7 @@ outputs of two directions into one.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -14,33 +15,27 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fastrnn import cells
-from fastrnn.cells.activations import Relu
 from fastrnn.functional import Packed, rnn
 from fastrnn.kernels.cpu import buffers
 from fastrnn.torch import formula
-from fastrnn.torch.kind import Kind
+from fastrnn.torch.kind import CELLS, Kind
+from fastrnn.torch.ready import Held, Shelf
 from fastrnn.torch.threads import on_threads_of_torch
 
 Array = NDArray[Any]
 
-#: Cells by `Kind.mode`.
-_CELLS = {
-    "RNN_TANH": cells.CELLS["rnn"](),
-    "RNN_RELU": cells.CELLS["rnn"](Relu()),
-    "LSTM": cells.CELLS["lstm"](),
-    "LSTMP": cells.CELLS["lstmp"](),
-    "GRU": cells.CELLS["gru"](),
-}
+_requires_grad = attrgetter("requires_grad")
 
 
-def run(kind: Kind, *tensors: Tensor) -> tuple[Tensor, ...]:
+def run(kind: Kind, *tensors: Tensor, shelf: Shelf | None = None) -> tuple[Tensor, ...]:
     """Run a layer.
 
     Parameters
     ----------
     kind : Kind
         What it computes.
+    shelf : Shelf, optional
+        Runs of this kind on tensors of this geometry.
     *tensors : tensors
         x, the weights and, unless they are zeros, the initial states, as `Kind` says;
         float32 or float64 on the CPU, of any strides.
@@ -55,12 +50,28 @@ def run(kind: Kind, *tensors: Tensor) -> tuple[Tensor, ...]:
     ValueError, TypeError
         Where shapes or dtypes do not fit each other.
     """
-    if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
-        outputs: tuple[Tensor, ...] = _Recurrence.apply(kind, *tensors)  # type: ignore[no-untyped-call]
+    if torch.is_grad_enabled() and True in map(_requires_grad, tensors):
+        outputs: tuple[Tensor, ...] = _Recurrence.apply(kind, shelf, *tensors)  # type: ignore[no-untyped-call]
         return outputs
+    ready = None if shelf is None else shelf.take(training=False, wants_dx=False)
+    if ready is None:
+        return _begin(kind, None, tensors, training=False, wants_dx=False)[0]
+    outputs = ready.forward(tensors)
+    ready.put_back()
+    return outputs
+
+
+def _begin(
+    kind: Kind, shelf: Shelf | None, tensors: Sequence[Tensor], *, training: bool, wants_dx: bool
+) -> tuple[tuple[Tensor, ...], Held | _Course]:
+    """Run a layer forward; return the results, and what has the gradients."""
+    ready = None if shelf is None else shelf.take(training=training, wants_dx=wants_dx)
+    if ready is not None:
+        held = Held(ready)
+        return ready.forward(tensors), held
     with on_threads_of_torch():
-        course = _Course(kind, tensors, training=False, wants_dx=False)
-    return tuple(torch.from_numpy(array) for array in course.outputs)
+        course = _Course(kind, tensors, training=training, wants_dx=wants_dx)
+    return tuple(torch.from_numpy(array) for array in course.outputs), course
 
 
 class _Course:
@@ -74,7 +85,7 @@ class _Course:
     ) -> None:
         self.kind = kind
         x, weights, states = kind.parts([_array(tensor) for tensor in tensors])
-        cell = _CELLS[kind.mode]
+        cell = CELLS[kind.mode]
         given = x if kind.layout is None else Packed(x, kind.layout.lengths)
         results = []
         for n, (w_ih, w_hh, *rest) in enumerate(weights):
@@ -95,11 +106,26 @@ class _Course:
             y = _side_by_side([y for y, _, _ in results])
         self.outputs = (y, *_stacked([final for _, final, _ in results]))
 
-    def backward(self, dy: Array | None, dstates: Sequence[Array | None]) -> list[Array | None]:
-        """Return the gradients of x, of the weights and of the initial states; it runs once.
+    def backward(
+        self,
+        tensors: Sequence[Tensor],
+        dy: Tensor | None,
+        dstates: Sequence[Tensor | None],
+        needed: Sequence[bool],
+    ) -> list[Tensor | None]:
+        """Return the gradients of the tensors, None for some that are not needed; it runs once.
 
         dy may be None, and so may any of the gradients of the final states.
         """
+        given = (None if d is None else _array(d) for d in (dy, *dstates))
+        with on_threads_of_torch():
+            results = self._gradients(*given)
+        # Zeros stand for initial states that were not given.
+        pairs = zip(results[: len(tensors)], needed, strict=True)
+        return [torch.from_numpy(d) if is_needed else None for d, is_needed in pairs]
+
+    def _gradients(self, dy: Array | None, *dstates: Array | None) -> list[Array | None]:
+        """Return the gradients of x, of the weights and of the initial states."""
         kind = self.kind
         halves: Sequence[Array | None] = [dy] * kind.directions
         if dy is not None and kind.directions == 2:
@@ -164,38 +190,35 @@ class _Recurrence(torch.autograd.Function):
     """`run` with gradients, as often and of whatever order they are asked for."""
 
     @staticmethod
-    def forward(ctx: Any, kind: Kind, *tensors: Tensor) -> tuple[Tensor, ...]:
+    def forward(ctx: Any, kind: Kind, shelf: Shelf | None, *tensors: Tensor) -> tuple[Tensor, ...]:
         """Run the layer; keep what was saved for the first backward, the arguments for others."""
         # Under hooks, as of a checkpoint, memory is scarce: all runs again for backward.
         is_kept = _saving_hooks(False) is None
-        with on_threads_of_torch():
-            course = _Course(kind, tensors, training=is_kept, wants_dx=tensors[0].requires_grad)
-        outputs = tuple(torch.from_numpy(array) for array in course.outputs)
+        outputs, course = _begin(
+            kind, shelf, tensors, training=is_kept, wants_dx=tensors[0].requires_grad
+        )
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(*tensors)
         ctx.kind, ctx.course = kind, course if is_kept else None
         # Has the version of the output, but holds no reference to the graph.
-        ctx.y, ctx.version = outputs[0].detach(), outputs[0]._version
+        ctx.y = outputs[0].detach()
+        ctx.version = ctx.y._version
         return outputs
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
-        """Return the gradients of kind, which has none, and of the tensors."""
+        """Return the gradients of kind and shelf, which have none, and of the tensors."""
         tensors: tuple[Tensor, ...] = ctx.saved_tensors
-        needed: tuple[bool, ...] = ctx.needs_input_grad[1:]
-        if torch.is_grad_enabled() or any(g is not None and _is_batched(g) for g in gradients):
-            return (None, *_differentiable(ctx.kind, tensors, gradients, needed))
-        course = ctx.course
+        needed: tuple[bool, ...] = ctx.needs_input_grad[2:]
+        is_batched = True in [g is not None and _is_batched(g) for g in gradients]
+        if is_batched or torch.is_grad_enabled():
+            return (None, None, *_differentiable(ctx.kind, tensors, gradients, needed))
+        course: Held | _Course | None = ctx.course
         is_y_written = ctx.kind.directions == 1 and course and ctx.y._version != ctx.version
         ctx.course = ctx.y = None
-        dy, *dstates = (None if g is None else _array(g) for g in gradients)
-        with on_threads_of_torch():
-            if course is None or is_y_written:
-                course = _Course(ctx.kind, tensors, training=True, wants_dx=needed[0])
-            results = course.backward(dy, dstates)
-        # Zeros stand for initial states that were not given.
-        pairs = zip(results[: len(tensors)], needed, strict=True)
-        return (None, *(torch.from_numpy(d) if is_needed else None for d, is_needed in pairs))
+        if course is None or is_y_written:
+            _, course = _begin(ctx.kind, None, tensors, training=True, wants_dx=needed[0])
+        return (None, None, *course.backward(tensors, gradients[0], gradients[1:], needed))
 
 
 def _differentiable(

@@ -29,11 +29,11 @@ def runs(monkeypatch):
     """The directions that the kernels have run so far; they take single steps, too."""
     calls = []
 
-    def counted(*args, **kwargs):
-        calls.append(args[0])
-        return rnn(*args, **kwargs)
+    def counted(kind, *args, **kwargs):
+        calls.extend([kind] * kind.directions)
+        return run(kind, *args, **kwargs)
 
-    rnn = recurrence.rnn
-    monkeypatch.setattr(recurrence, "rnn", counted)
+    run = recurrence.run
+    monkeypatch.setattr(recurrence, "run", counted)
     monkeypatch.setattr(fallback, "pays_off", lambda *_: True)
     return calls

@@ -252,10 +252,10 @@ def test_checkpoints_keep_no_more_than_they_save(monkeypatch):
 
     def recorded(*args, training, **options):
         kept.append(training)
-        return rnn(*args, training=training, **options)
+        return begin(*args, training=training, **options)
 
-    rnn = recurrence.rnn
-    monkeypatch.setattr(recurrence, "rnn", recorded)
+    begin = recurrence._begin
+    monkeypatch.setattr(recurrence, "_begin", recorded)
     y, _ = checkpoint(ours, torch.randn(5, 2, 3), use_reentrant=False)
     assert kept == [False]
     y.sum().backward()

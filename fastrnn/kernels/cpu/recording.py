@@ -7,8 +7,8 @@ makes a dozen calls.  Made again, all that changes is where some arrays begin.
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Mapping, Sequence
-from itertools import pairwise
+from collections.abc import Hashable, Mapping, Sequence
+from itertools import groupby, pairwise
 from typing import Any
 
 import numpy as np
@@ -34,55 +34,95 @@ class Recording:
 
     Attributes
     ----------
+    words : memoryview
+        The arguments of all calls.
+    places : mapping
+        For each name where among the words the address of a number of that array is, and how far
+        that is from its first: a list of pairs.
+    runs : list of tuples
+        Functions, each with its arguments, that make the calls.
+    found : set
+        Names of the arrays that were found in a call.
+    is_apart : bool
+        Whether none of them lies within another one.
     is_complete : bool
-        Whether each of the arrays was found in a call, and none within another one.  If not, the
-        calls worked on a copy of one, and cannot be made again.
+        Whether each of the arrays was found, and they are apart.  If not, the calls worked on a
+        copy of one, and cannot be made again.
+    is_alone : bool
+        Whether no call is for several threads.
     """
 
-    def __init__(self, calls: Sequence[Call], arrays: Mapping[str, Array]) -> None:
+    def __init__(self, calls: Sequence[Call], arrays: Mapping[Any, Array]) -> None:
         bounds = [(name, *_bounds(a), address_of(a)) for name, a in arrays.items()]
-        self._places: dict[str, list[tuple[memoryview, int, int]]] = {name: [] for name in arrays}
-        self._runs: list[tuple[Any, ...]] = []
+        self.places: dict[Hashable, list[tuple[int, int]]] = {name: [] for name in arrays}
+        # The arguments of all calls lie one behind the other.
+        memory = ctypes.create_string_buffer(sum(len(call.packed) for call in calls) or 1)
+        self.words = memoryview(memory).cast("B")[: len(memory) // 8 * 8].cast("q")
+        self._kept: list[Any] = [memory]
         table: list[tuple[int, ...]] = []
-        self._kept: list[Any] = []
+        made: list[tuple[Any, ...]] = []
+        first = 0
         for call in calls:
-            memory = ctypes.create_string_buffer(call.packed, len(call.packed))
-            words = memoryview(memory).cast("B").cast("q")
+            size = len(call.packed)
+            start = ctypes.addressof(memory) + 8 * first
+            ctypes.memmove(start, call.packed, size)
             for place, array in call.arrays():
-                address = words[place]
+                address = self.words[first + place]
                 found = [b for b in bounds if b[1] <= address < b[2]]
-                for name, _, _, start in found:
-                    self._places[name].append((words, place, address - start))
+                for name, _, _, begin in found:
+                    self.places[name].append((first + place, address - begin))
                 if not found:
                     self._kept.append(array)
             constants = ctypes.create_string_buffer(call.constants, len(call.constants) + 1)
-            self._kept += call.task, constants, memory  # the machine code goes with its task
-            where = call.address, ctypes.addressof(constants), ctypes.addressof(memory)
+            self._kept += call.task, constants  # the machine code goes with its task
+            where = call.address, ctypes.addressof(constants), start
             table.append((*where, 0 if call.is_team else call.workers))
+            arguments = (ctypes.c_char * size).from_address(start)
             run = pool.team if call.is_team else pool.run
             sizes = (call.threads,) if call.is_team else (call.workers, call.threads)
-            self._runs.append((run, call.address, constants, memory, *sizes))
-        self._table = np.array(table, np.int64)
-        self._list = np.array([1, address_of(self._table), len(table)], np.int64)
-        if all(call.workers == 1 or call.threads == 1 for call in calls):
-            self._runs = [(pool.run_alone(), address_of(self._list))]
+            made.append((run, call.address, constants, arguments, *sizes))
+            first += size // 8
+        self._table = np.array(table, np.int64).reshape(-1, 4)
+        self.runs = self._joined(made, [c.workers == 1 or c.threads == 1 for c in calls])
+        self.is_alone = len(self.runs) == 1 and len(self.runs[0]) == 2
         ordered = sorted((low, high) for _, low, high, _ in bounds)
-        is_apart = all(a[1] <= b[0] for a, b in pairwise(ordered))
-        self.is_complete = is_apart and all(self._places.values())
+        self.is_apart = all(a[1] <= b[0] for a, b in pairwise(ordered))
+        self.found = {name for name, places in self.places.items() if places}
+        self.is_complete = self.is_apart and len(self.found) == len(self.places)
 
-    def point(self, arrays: Mapping[str, Array]) -> None:
+    def _joined(self, made: list[tuple[Any, ...]], alone: list[bool]) -> list[tuple[Any, ...]]:
+        """Return the calls with those next to each other as one that are for one thread."""
+        runs: list[tuple[Any, ...]] = []
+        for is_alone, group in groupby(range(len(made)), alone.__getitem__):
+            numbers = list(group)
+            if is_alone:
+                start = address_of(self._table) + self._table.strides[0] * numbers[0]
+                words = np.array([1, start, len(numbers)], np.int64)
+                self._kept.append(words)
+                runs.append((pool.run_alone(), address_of(words)))
+            else:
+                runs += [made[n] for n in numbers]
+        return runs
+
+    def point(self, arrays: Mapping[Any, Array]) -> None:
         """Let the calls work on other arrays, which live until they have been made.
 
         arrays    of the shapes, strides and dtype of those that were recorded
         """
         for name, array in arrays.items():
-            start = address_of(array)
-            for words, place, offset in self._places[name]:
-                words[place] = start + offset
+            self.point_at(name, address_of(array))
+
+    def point_at(self, name: Hashable, address: int) -> None:
+        """Let the calls work on another array, as of `point`, whose first number is there.
+
+        Of an array that was not found there is nothing to do.
+        """
+        for place, offset in self.places[name]:
+            self.words[place] = address + offset
 
     def run(self) -> None:
         """Make the calls again."""
-        for run, *arguments in self._runs:
+        for run, *arguments in self.runs:
             run(*arguments)
 
     @property
