@@ -105,7 +105,9 @@ def test_an_unwritable_output_folder(call, book, tiny, tmp_path, monkeypatch):
 
     # Not by mode bits: the tests may run as root.
     monkeypatch.setattr(Path, "mkdir", refuse)
-    assert_refused(call("train", book, *tiny, "--out", tmp_path / "out"), "Permission denied", "out")
+    assert_refused(
+        call("train", book, *tiny, "--out", tmp_path / "out"), "Permission denied", "out"
+    )
 
 
 def damage_weights(run):

@@ -202,9 +202,7 @@ def test_letters_only_in_the_held_out_part_are_counted(call, tmp_path, tiny):
     assert "3 of them unknown" in result.out
 
 
-def test_a_process_that_is_killed_goes_on_bit_for_bit(
-    call, finished, spawn, book, tiny, tmp_path
-):
+def test_a_process_that_is_killed_goes_on_bit_for_bit(call, finished, spawn, book, tiny, tmp_path):
     out = tmp_path / "out"
     words = ["train", book, *tiny, "--out", out]
     # Slow enough to be hit, and saving all the time.
