@@ -25,7 +25,14 @@ from fastrnn.cli.options import SCHEDULES
 from fastrnn.cli.schedule import factor
 from fastrnn.kernels.cpu import machine
 from fastrnn.models.language import LanguageModel
-from fastrnn.preprocessing.text import Vocabulary, Windows, fitting_batch, read_files, split
+from fastrnn.preprocessing.text import (
+    TextError,
+    Vocabulary,
+    Windows,
+    fitting_batch,
+    read_files,
+    split,
+)
 
 from . import timing
 from .rivals import torch_language_model as rival
@@ -208,7 +215,10 @@ def main() -> None:
     options = _parser().parse_args()
     timing.use_threads(options.threads)
     timing.print_machine()
-    task = make_task(options)
+    try:
+        task = make_task(options)
+    except TextError as error:
+        raise SystemExit(str(error)) from error
     check(task)
     figures = compare_steps(task, options.rounds)
     if options.steps_only:

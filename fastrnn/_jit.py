@@ -159,8 +159,30 @@ class _Implementation(caching.CompileResultCacheImpl):  # type: ignore[misc]
         return not cres.library.has_dynamic_globals
 
 
+class _Files(caching.IndexDataCacheFile):  # type: ignore[misc]
+    """Files that tell what their code was made of.
+
+    Numba writes the index first, and picks names by number: after a process that ended in between,
+    or two that wrote at once, the index may name a file with other code.
+    """
+
+    def save(self, key: Any, data: Any) -> None:
+        super().save(key, (self._source_stamp, key, data))
+
+    def load(self, key: Any) -> Any:
+        found = super().load(key)
+        if found is None or found[:2] != (self._source_stamp, key):
+            return None
+        return found[2]
+
+
 class _Cache(caching.FunctionCache):  # type: ignore[misc]
     _impl_class = _Implementation
+
+    def __init__(self, py_func: Callable[..., Any]) -> None:
+        super().__init__(py_func)
+        locator, base = self._impl.locator, self._impl.filename_base
+        self._cache_file = _Files(locator.get_cache_path(), base, locator.get_source_stamp())
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         try:

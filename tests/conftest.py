@@ -1,5 +1,6 @@
 """Puts this folder on the import path, and gives every test its own seeded generator."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -7,6 +8,9 @@ import numpy as np
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
+
+# What Keras is compared on, before anything imports it.
+os.environ.setdefault("KERAS_BACKEND", "torch")
 
 
 @pytest.fixture

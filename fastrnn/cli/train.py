@@ -7,6 +7,9 @@ Without a file it learns the English text of Python's own documentation topics.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
+from difflib import get_close_matches
+from pathlib import Path
 from typing import Any
 
 from fastrnn.cli.error import CommandError
@@ -54,6 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.resume is None:
         if "epochs" in given and "minutes" in given:
             raise CommandError("--epochs and --minutes: expected one of them")
+        _check_names(arguments.files)
         return session.start(
             _checked(given), arguments.files, out=arguments.out, threads=arguments.threads
         )
@@ -67,6 +71,14 @@ def run(arguments: argparse.Namespace) -> int:
 
         return recipe_session.resume(arguments.resume, given, task=None, threads=arguments.threads)
     return session.resume(arguments.resume, given, threads=arguments.threads)
+
+
+def _check_names(files: Sequence[str]) -> None:
+    """Raise a CommandError at what is no file, but nearly the name of a task."""
+    for file in files:
+        near = get_close_matches(file, TASKS, 1)
+        if near and not Path(file).exists():
+            raise CommandError(f"{file}: no such file; is the task {near[0]} meant?")
 
 
 def _is_of_recipe(path: str) -> bool:

@@ -8,7 +8,7 @@ from fastrnn.functional.cross_entropy import cross_entropy
 from fastrnn.functional.ctc import ctc
 from fastrnn.functional.double_backward import rnn_double_backward
 from fastrnn.functional.dropout import apply_mask, dropout
-from fastrnn.functional.embedding import embedding, used_rows
+from fastrnn.functional.embedding import embedding, numbered, used_rows
 from fastrnn.functional.frozen import freeze
 from fastrnn.functional.linear import linear
 from fastrnn.functional.options import Embedded, Packed
@@ -27,6 +27,7 @@ __all__ = [
     "embedding",
     "freeze",
     "linear",
+    "numbered",
     "rnn",
     "rnn_double_backward",
     "softmax_cross_entropy",

@@ -149,16 +149,15 @@ class Replay:
 
     def has_walk(self, dy: Array | None, dstate: States, dextra: States, wants_dx: bool) -> bool:
         """Return whether a walk backwards of this kind is written down."""
-        is_plain = dy is not None and all(d is None for d in dextra)
-        return is_plain and dy is not None and (dy.strides, wants_dx) in self._walks
+        return all(d is None for d in dextra) and _walk_kind(dy, wants_dx) in self._walks
 
     def begin_backward(
         self, dy: Array | None, dstate: States, dextra: States, wants_dx: bool, wants_norms: bool
     ) -> Begun | None:
         """Return the calls of `backward`, ready to be made, or None where there are none yet."""
-        if wants_norms or dy is None or not self.has_walk(dy, dstate, dextra, wants_dx):
+        if wants_norms or not self.has_walk(dy, dstate, dextra, wants_dx):
             return None
-        walk = self._walks[dy.strides, wants_dx]
+        walk = self._walks[_walk_kind(dy, wants_dx)]
         self._run.put_final(dstate, walk.dh, walk.dextra)
         gradients = self._room(wants_dx)
         walk.calls.point(self._exchanged(gradients, dy))
@@ -178,11 +177,11 @@ class Replay:
         self._run.place_input(self._x)
         with recorded() as calls:
             gradients = self._run.backward(dy, dstate, dextra, wants_dx, wants_norms)
-        if dy is not None and not wants_norms and all(d is None for d in dextra):
+        if not wants_norms and all(d is None for d in dextra):
             recording = Recording(calls, self._exchanged(gradients, dy))
             if recording.is_complete:
                 loop = next(call.args for call in calls if hasattr(call.args, "dextra"))
-                self._walks[dy.strides, wants_dx] = Walk(recording, loop.dh, loop.dextra)
+                self._walks[_walk_kind(dy, wants_dx)] = Walk(recording, loop.dh, loop.dextra)
         return gradients
 
     def _given(self) -> dict[str, Array]:
@@ -191,7 +190,7 @@ class Replay:
         named = {"x": self._x, "W": weights.W, "R": weights.R, "b": weights.b}
         return {name: array for name, array in named.items() if array is not None}
 
-    def _exchanged(self, gradients: Gradients, dy: Array) -> dict[str, Array]:
+    def _exchanged(self, gradients: Gradients, dy: Array | None) -> dict[str, Array]:
         """Return the arrays that a walk backwards shares with the user, and h."""
         given = self._given()
         given.pop("b", None)  # no gradient depends on it
@@ -279,6 +278,11 @@ class Replays:
         if self._numbers > _MOST_IN_ALL or len(self._unused) >= _MOST_KINDS:
             self._unused.clear()
             self._numbers = numbers
+
+
+def _walk_kind(dy: Array | None, wants_dx: bool) -> Hashable:
+    """Return what walks backwards have in common that can stand for each other."""
+    return None if dy is None else dy.strides, wants_dx
 
 
 def _is_worthwhile(weights: Weights, x: Array) -> bool:

@@ -16,6 +16,9 @@ from fastrnn.tape import RowGradients, Tensor, Variable, record
 Array = NDArray[Any]
 _NOTHING: Array = np.empty(0)
 
+# Ids for each row of a table from which on hardly a row is not used, and none is left out.
+_FEWEST_USES = 4
+
 
 class LookedUp(Tensor):
     """Rows of a table that are copied out only if somebody asks for the array.
@@ -63,10 +66,15 @@ class LookedUp(Tensor):
         gradient : callable
             Makes that of the table of what `functional.rnn` returns for the rows.
         """
-        ids = self.ids.T[::turn]
-        if factors is None and not self.is_sparse:
-            return functional.Embedded(ids, self.table.value), lambda dtable: dtable
-        return self._look_up(ids, factors)
+        ids, table = self.ids.T[::turn], self.table.value
+        if factors is not None:
+            return self._look_up(ids, factors)
+        if len(table) * _FEWEST_USES <= ids.size:
+            return functional.Embedded(ids, table), lambda dtable: dtable
+        rows, places = functional.numbered(ids, len(table))
+        used, _ = functional.embedding(rows, table)
+        shape = table.shape
+        return functional.Embedded(places, used), lambda d: RowGradients(rows, d, shape)
 
     def _look_up(self, ids: Array, factors: Array | None = None) -> tuple[Array, Any]:
         """Return rows, and what makes the table's gradient of theirs."""

@@ -91,7 +91,7 @@ class Series(Recipe):
             raise RecipeError(f"cell: expected {' or '.join(CELLS)}, got {cell!r}")
         self.path = Path(path)
         self.sources = [self.path]
-        self.names, table = read(path, columns)
+        self.names, table, self.left_out = read(path, columns)
         self.horizon, self.window, self.batch = horizon, window, batch
         ends = round(0.7 * len(table)), round(0.8 * len(table)), len(table)
         self.table = table
@@ -117,12 +117,14 @@ class Series(Recipe):
 
     def facts(self) -> list[tuple[str, str]]:
         """Return what there is to say before learning."""
-        shown = ", ".join(self.names[:8]) + (", ..." if len(self.names) > 8 else "")
+        left_out = [("", f"{_listed(self.left_out)}: left out, as not all cells are numbers")]
+        rows = "row" if self.horizon == 1 else "rows"
         return [
-            ("data", f"{self.path.name}: {len(self.table):,} rows of {shown}"),
+            ("data", f"{self.path.name}: {len(self.table):,} rows of {_listed(self.names)}"),
+            *(left_out if self.left_out else []),
             ("", f"{self.ends[0]:,} to train on, {self.ends[1] - self.ends[0]:,} to validate, "
              f"{self.ends[2] - self.ends[1]:,} to test"),
-            ("task", f"{self.horizon} rows out of {self.window}"),
+            ("task", f"{self.horizon} {rows} out of {self.window}"),
             ("model", self.size()),
         ]  # fmt: skip
 
@@ -188,8 +190,10 @@ class Series(Recipe):
         return Report(scores, [], [self.curves(), panel])
 
 
-def read(path: str | Path, columns: str | None) -> tuple[list[str], Array]:
-    """Return names of columns and a table (T, D) float64.
+def read(path: str | Path, columns: str | None) -> tuple[list[str], Array, list[str]]:
+    """Return names of columns, a table (T, D) float64, and names of columns that are no numbers.
+
+    The last are empty where columns are asked for.
 
     Raises
     ------
@@ -219,7 +223,13 @@ def read(path: str | Path, columns: str | None) -> tuple[list[str], Array]:
             raise RecipeError(
                 f"{path}: {names[i]}: expected numbers only, got {rows[bad - 1][i]!r} in row {bad}"
             )
-    return [names[i] for i in chosen], np.array([values[i] for i in chosen], np.float64).T
+    table = np.array([values[i] for i in chosen], np.float64).T
+    left_out = [] if columns is not None else [n for i, n in enumerate(names) if i not in chosen]
+    return [names[i] for i in chosen], table, left_out
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
 
 
 def _chosen(

@@ -18,6 +18,12 @@ below 512 rows and while they are trained.
 How many threads take part is up to `fastrnn.set_num_threads`, not to `torch.set_num_threads`.
 They are those of torch itself, on Linux, where it has as many: its threads stay awake for some
 milliseconds after each operation, and others would have to share the processors with them.
+
+Processes may be started by "spawn" and "forkserver", and workers of a DataLoader by "fork" too.
+In another process that was forked after torch had computed in parallel, torch's own operations
+hang on Linux, and with them training: its threads are not there.  Call `torch.set_num_threads(1)`
+there first, as workers of a DataLoader do.
+
 Outputs may be written to in place before backward, arguments may not, as usual; writing through
 `.data` or NumPy goes unnoticed.
 

@@ -471,7 +471,7 @@ def class_of(step=None, **attributes):
         ),
         ({"INNER": ("n",)}, TypeError, r"Wrong\.INNER: a cell made of its step has none"),
         ({"backward": len}, TypeError, r"Wrong\.backward: a cell made of its step has none"),
-        ({"__init__": lambda self: None}, TypeError, r"Wrong\.__init__: a cell made of its step"),
+        ({"__init__": dict.__init__}, TypeError, r"Wrong\.__init__: a cell made of its step"),
         ({"step": 3}, TypeError, r"Wrong\.step: expected a method step\(self, a, state\)"),
         (
             {"__annotations__": {"rate": str}}, TypeError,

@@ -1,10 +1,14 @@
 """A small text, a tiny model, and the command line in this process and in another."""
 
+import io
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -21,19 +25,24 @@ class Result:
     err: str
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def tiny() -> tuple[str, ...]:
     """Options of a model that trains in no time."""
     options = "--units 8 --layers 1 --embedding 4 --batch 4 --window 16 --epochs 3"
     return tuple(options.split())
 
 
-@pytest.fixture
-def book(tmp_path) -> Path:
+def write_book(folder: Path) -> Path:
     """Write a text of 12 windows an epoch for the tiny model, with letters beyond ASCII."""
-    path = tmp_path / "book.txt"
+    path = folder / "book.txt"
     path.write_text("".join(f"{i} Vögel, 漢 & {i * i % 97} fish\n" for i in range(40)), "utf-8")
     return path
+
+
+@pytest.fixture
+def book(tmp_path) -> Path:
+    """Return a text of the test's own."""
+    return write_book(tmp_path)
 
 
 def without_compilation(err: str) -> str:
@@ -79,9 +88,28 @@ def spawn() -> Callable[..., "subprocess.Popen[str]"]:
     return spawn
 
 
+@pytest.fixture(scope="session")
+def finished(tiny, tmp_path_factory) -> Callable[..., Path]:
+    """Return the folder of a run that is finished; the same options give the same one."""
+
+    @cache
+    def finished(*options: str) -> Path:
+        folder = tmp_path_factory.mktemp("finished")
+        words = ["train", str(write_book(folder)), *tiny, *options, "--out", str(folder / "run")]
+        with redirect_stdout(io.StringIO()):
+            assert main(words) == 0
+        return folder / "run"
+
+    return finished
+
+
 @pytest.fixture
-def trained(call, book, tiny, tmp_path) -> Path:
-    """Make the folder of a finished run."""
-    folder = tmp_path / "trained"
-    assert call("train", book, *tiny, "--out", folder).status == 0
+def trained(finished, book, tmp_path) -> Path:
+    """Return a copy of a finished run, of the test's own text."""
+    source = finished()
+    folder = shutil.copytree(source, tmp_path / "trained")
+    settings = folder / "run.json"
+    text = settings.read_text().replace(str(source.with_name(book.name)), str(book))
+    assert str(book) in text
+    settings.write_text(text)
     return folder

@@ -47,6 +47,9 @@ def assert_refused(result, *fragments):
         ("train --cell lsmt", "--cell"),
         ("train --schedule step", "--schedule"),
         ("train --resume absent", "no such folder"),
+        ("train sentimen", "sentimen: no such file; is the task sentiment meant?"),
+        ("train --epochs 3 words", "words: no such file; is the task words meant?"),
+        ("train absent.txt", "absent.txt: No such file"),
         ("generate", "RUN"),
         ("generate absent", "no such folder"),
         ("generate absent --length 0", "--length"),
@@ -91,21 +94,23 @@ def test_a_python_without_documentation(call, tmp_path, monkeypatch):
     assert_refused(call("train", "--out", tmp_path / "out"), "give a text file")
 
 
-def test_unusable_output_folders(call, book, tmp_path):
-    assert_refused(call("train", book, "--out", tmp_path), "not empty")
-    assert_refused(call("train", book, "--out", book), str(book))
-    assert_refused(call("train", book, "--out", book / "below"), str(book))
+def test_unusable_output_folders(call, book, tiny, tmp_path):
+    assert_refused(call("train", book, *tiny, "--out", tmp_path), "not empty")
+    assert_refused(call("train", book, *tiny, "--out", book), str(book))
+    assert_refused(call("train", book, *tiny, "--out", book / "below"), str(book))
     if Path("/proc").is_dir():
-        assert_refused(call("train", book, "--out", "/proc/run"), "/proc/run")
+        assert_refused(call("train", book, *tiny, "--out", "/proc/run"), "/proc/run")
 
 
-def test_an_unwritable_output_folder(call, book, tmp_path, monkeypatch):
+def test_an_unwritable_output_folder(call, book, tiny, tmp_path, monkeypatch):
     def refuse(*arguments, **options):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(tmp_path / "out"))
 
     # Not by mode bits: the tests may run as root.
     monkeypatch.setattr(Path, "mkdir", refuse)
-    assert_refused(call("train", book, "--out", tmp_path / "out"), "Permission denied", "out")
+    assert_refused(
+        call("train", book, *tiny, "--out", tmp_path / "out"), "Permission denied", "out"
+    )
 
 
 def damage_weights(run):
@@ -242,7 +247,7 @@ def test_a_full_disk_keeps_the_last_checkpoint(call, book, tiny, tmp_path, monke
         assert call("train", "--resume", tmp_path / "out").status == 0
 
 
-def test_mistakes_of_the_program_keep_their_traceback(call, book, tmp_path, monkeypatch):
+def test_mistakes_of_the_program_keep_their_traceback(call, book, tiny, tmp_path, monkeypatch):
     from fastrnn.cli import training
 
     def fail(*arguments, **options):
@@ -250,7 +255,7 @@ def test_mistakes_of_the_program_keep_their_traceback(call, book, tmp_path, monk
 
     monkeypatch.setattr(training, "factor", fail)
     with pytest.raises(ValueError, match="a bug"):
-        call("train", book, "--out", tmp_path / "out")
+        call("train", book, *tiny, "--out", tmp_path / "out")
 
 
 def test_another_process(spawn, tmp_path):

@@ -262,7 +262,7 @@ def test_embedding_refuses_wrong_ids(ids, message, no_kernel):
         functional.used_rows(ids, V)
 
 
-@pytest.mark.parametrize("mistake", set(ARRAY_MISTAKES) - {"longer"})
+@pytest.mark.parametrize("mistake", [name for name in ARRAY_MISTAKES if name != "longer"])
 def test_embedding_refuses_wrong_tables(mistake, no_kernel):
     with pytest.raises(ValueError, match="^E: expected .*got "):
         functional.embedding([0, 1], ARRAY_MISTAKES[mistake](numbers(V, I)))

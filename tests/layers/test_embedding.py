@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from tolerances import FLOAT64_GRADIENT, assert_close
+from tolerances import FLOAT64_GRADIENT, FLOAT64_OUTPUT, assert_close
 
 from fastrnn import GradientTape, reference
-from fastrnn.layers import Dense, Dropout, Embedding
-from fastrnn.tape import RowGradients
+from fastrnn.layers import Dense, Dropout, Embedding, SimpleRNN
+from fastrnn.tape import RowGradients, constant
 
 
 @pytest.fixture
@@ -89,6 +89,30 @@ def test_gradient_of_a_large_table_has_the_rows_that_were_used(rng):
     np.testing.assert_array_equal(gradient.rows, np.unique(ids))
     desired = reference.embedding.backward(ids, 500, d @ dense.kernel.value.T)
     assert_close(gradient.dense(), desired, FLOAT64_GRADIENT)
+
+
+@pytest.mark.parametrize("V", [4, 11, 500])
+@pytest.mark.parametrize("go_backwards", [False, True])
+def test_recurrent_layers_read_only_rows_that_are_used(rng, V, go_backwards):
+    table = Embedding(V, 3, dtype="float64")
+    layer = SimpleRNN(5, return_sequences=True, go_backwards=go_backwards, dtype="float64")
+    ids = rng.integers(0, V, (4, 6))
+    d = rng.standard_normal((4, 6, 5))
+    with GradientTape() as tape:
+        y = layer(table(ids))
+    variables = [table.embeddings, *layer.trainable_variables]
+    gradient, *others = tape.gradient(y, variables, d)
+    x = constant(table.embeddings.value[ids])
+    with GradientTape() as tape:
+        tape.watch(x)
+        desired = layer(x)
+    dx, *wanted = tape.gradient(desired, [x, *layer.trainable_variables], d)
+    assert_close(y, desired, FLOAT64_OUTPUT)
+    assert_close(np.array(gradient), reference.embedding.backward(ids, V, dx), FLOAT64_GRADIENT)
+    for ours, theirs in zip(others, wanted, strict=True):
+        assert_close(ours, theirs, FLOAT64_GRADIENT)
+    if V > 4:
+        np.testing.assert_array_equal(gradient.rows, np.unique(ids))
 
 
 def test_whole_floats_are_indices_and_old_arguments_are_accepted(table):

@@ -26,24 +26,33 @@ def checkpoint(step):
     weights = {"w": np.full((64, 64), step, np.float32)}
     return Checkpoint(step=step, weights=weights, training=weights, progress={"step": step})
 
-run = RunFolder.open(sys.argv[1], kind="test")
-run.sweep()
+def opened():
+    run = RunFolder.open(sys.argv[1], kind="test")
+    run.sweep()
+    return run
 """
 
+# A child for each number that is read, which dies at so many a file operation.
 DIE_AT_EVENT = """
 import os
-left = int(sys.argv[2])
 def hook(event, arguments):
     global left
     if event in ("open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.listdir"):
         left -= 1
         if left < 0:
             os._exit(9)
-sys.addaudithook(hook)
-run.save(checkpoint(2), pointers=("best", "last"))
+for line in sys.stdin:
+    child = os.fork()
+    if not child:
+        run, left = opened(), int(line)
+        sys.addaudithook(hook)
+        run.save(checkpoint(2), pointers=("best", "last"))
+        os._exit(0)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 """
 
 SAVE_FOR_EVER = """
+run = opened()
 print("ready", flush=True)
 step = run.load("last").step if run.has("last") else 0
 while True:
@@ -191,29 +200,33 @@ def test_only_one_process_holds_the_lock(run):
         pass
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 def test_death_at_any_file_operation_leaves_whole_checkpoints(run):
     run.save(make_checkpoint(1), pointers=("best", "last"))
     seen = set()
-    for event in range(200):
-        done = subprocess.run(
-            [sys.executable, "-c", SAVE + DIE_AT_EVENT, str(run.path), str(event)],
-            check=False,
-            env=ENVIRONMENT,
-            capture_output=True,
-            text=True,
-        )
-        assert done.returncode in (0, 9), done.stderr
-        last, best = run.load("last"), run.load("best")
-        assert_whole(last)
-        assert_whole(best)
-        # The better weights may come without the position, never the other way round.
-        assert best.step >= last.step
-        seen.add((last.step, best.step))
-        if done.returncode == 0:
-            break
-        run.save(make_checkpoint(1), pointers=("best", "last"))
-        assert len(steps(run)) == 1
-    assert done.returncode == 0
+    with subprocess.Popen(
+        [sys.executable, "-c", SAVE + DIE_AT_EVENT, str(run.path)],
+        env=ENVIRONMENT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        for event in range(200):
+            process.stdin.write(f"{event}\n")
+            process.stdin.flush()
+            status = process.stdout.readline()
+            assert status in ("0\n", "9\n")
+            last, best = run.load("last"), run.load("best")
+            assert_whole(last)
+            assert_whole(best)
+            # The better weights may come without the position, never the other way round.
+            assert best.step >= last.step
+            seen.add((last.step, best.step))
+            if status == "0\n":
+                break
+            run.save(make_checkpoint(1), pointers=("best", "last"))
+            assert len(steps(run)) == 1
+    assert status == "0\n"
     assert seen == {(1, 1), (1, 2), (2, 2)}
     assert not list(run.path.glob(".*"))
 

@@ -179,7 +179,9 @@ SPOILERS = [
 ]
 
 
-@pytest.mark.parametrize(("spoil", "message"), SPOILERS, ids=lambda value: str(value)[:40])
+@pytest.mark.parametrize(
+    ("spoil", "message"), SPOILERS, ids=lambda value: getattr(value, "__name__", str(value))
+)
 def test_spoiled_files_are_refused(spoil, message):
     model = edited()
     spoil(model)

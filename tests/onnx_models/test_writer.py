@@ -119,3 +119,7 @@ def test_a_file_that_cannot_be_written_leaves_nothing(rng, tmp_path):
     with pytest.raises(OSError, match="folder"):
         export_recurrent("lstm", [direction(rng, "lstm", I)], tmp_path / "folder")
     assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+    path = tmp_path / "no folder" / "model.onnx"
+    with pytest.raises(FileNotFoundError) as raised:
+        export_recurrent("lstm", [direction(rng, "lstm", I)], path)
+    assert raised.value.filename == str(path)

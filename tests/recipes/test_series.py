@@ -19,16 +19,27 @@ def test_tables(tmp_path):
     days, numbers = ["mon", "tue", "wed"], [1.5, -2, 3e2]
     for delimiter in ",;\t":
         write(path, [days, numbers, [4, 5, 6]], ["day", "load", "rain"], delimiter)
-        names, found = series.read(path, None)
-        assert names == ["load", "rain"]
+        names, found, left_out = series.read(path, None)
+        assert (names, left_out) == (["load", "rain"], ["day"])
         assert found.tolist() == [[1.5, 4], [-2, 5], [300, 6]]
-    names, found = series.read(path, "3, load")
-    assert names == ["rain", "load"]
+    names, found, left_out = series.read(path, "3, load")
+    assert (names, left_out) == (["rain", "load"], [])
     assert found.tolist() == [[4, 1.5], [5, -2], [6, 300]]
     path.write_text("1\n2\n3\n")
-    names, found = series.read(path, None)
+    names, found, _ = series.read(path, None)
     assert names == ["column 1"]
     assert found.tolist() == [[1], [2], [3]]
+
+
+def test_columns_that_are_left_out_are_named(tmp_path, rng):
+    columns = [range(90), [f"{n},5" for n in range(90)], rng.normal(size=90)]
+    path = write(tmp_path / "table.csv", columns, ["hour", "load", "rain"], ";")
+    recipe = Series(path, window=4, horizon=1, units=2)
+    said = [text for _, text in recipe.facts()]
+    assert "table.csv: 90 rows of hour, rain" in said
+    assert "load: left out, as not all cells are numbers" in said
+    assert "1 row out of 4" in said
+    assert not any("left out" in text for _, text in Series(path, columns="rain").facts())
 
 
 def test_windows_are_followed_by_what_is_forecast(tmp_path, rng):

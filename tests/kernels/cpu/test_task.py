@@ -1,5 +1,6 @@
 """Tasks: how arguments travel, who runs them, and what survives in the cache of machine code."""
 
+import ctypes
 import os
 import shutil
 import struct
@@ -11,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
+from numba import types
 from processes import run_python
 from simd.vectors import uncached
 
@@ -488,6 +490,45 @@ def test_damaged_cache_is_made_anew(copied_package):
     index.write_bytes(b"nonsense")
     assert look_up()
     assert not look_up()
+
+
+FACTOR = 2
+
+
+def scaled(x):
+    return FACTOR * x
+
+
+def call_scaled(kind, c_type, x):
+    """Scale x by compiled code, as a process does that has just been started."""
+    address = _jit.machine_address(_jit.kernel(scaled), kind(kind))
+    return ctypes.CFUNCTYPE(c_type, c_type)(address)(x)
+
+
+@pytest.fixture
+def code_files(monkeypatch, tmp_path, fresh_cache_folder):
+    """Files with the code of `scaled` for integers and for floats."""
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    assert call_scaled(types.int64, ctypes.c_int64, 3) == 6
+    assert call_scaled(types.float64, ctypes.c_double, 1.5) == 3.0
+    return sorted(tmp_path.glob("fastrnn/*scaled*.nbc"))
+
+
+def test_code_for_other_types_is_not_taken_for_what_the_index_says(code_files):
+    first, second = code_files  # two processes at once may choose the same name
+    second.write_bytes(first.read_bytes())
+    assert call_scaled(types.float64, ctypes.c_double, 1.5) == 3.0
+    assert call_scaled(types.int64, ctypes.c_int64, 3) == 6
+
+
+def test_code_of_older_sources_is_not_taken_for_what_the_index_says(code_files, monkeypatch):
+    first, _ = code_files  # a process may end between its index and its code
+    old = first.read_bytes()
+    monkeypatch.setattr(_jit, "_stamp", lambda: "edited")
+    monkeypatch.setitem(globals(), "FACTOR", 10)
+    assert call_scaled(types.int64, ctypes.c_int64, 3) == 30
+    first.write_bytes(old)
+    assert call_scaled(types.int64, ctypes.c_int64, 3) == 30
 
 
 def test_stamp_covers_every_source_that_is_compiled(copied_package, monkeypatch):
