@@ -22,7 +22,7 @@ Array = NDArray[Any]
 
 # What a run may need, in numbers, for its working memory to be kept, and what all may together:
 # some 256 MB of float32, as a run keeps up to twice what is counted here.
-_MOST_NUMBERS = 1 << 20
+_MOST_NUMBERS = 1 << 22
 _MOST_IN_ALL = 1 << 25
 
 # Kinds of runs that are remembered.
@@ -51,10 +51,11 @@ class Replay:
     It stands for the `Run` that it is made of, which has read its arguments.
     """
 
-    def __init__(self, run: Run, x: Array, unused: list[Replay]) -> None:
+    def __init__(self, run: Run, x: Array, mask: Any, unused: list[Replay]) -> None:
         self.training = run.training
         self._run = run
         self._x: Any = x
+        self._mask = mask
         self._unused = unused
         self._forward: Recording | None = None
         self._initial: Any = None  # where the first states but h are
@@ -76,20 +77,20 @@ class Replay:
         return self._forward is not None
 
     def forward(
-        self, x: Any, weights: tuple[Any, ...], state: Any
+        self, x: Any, weights: tuple[Any, ...], mask: Any, state: Any
     ) -> tuple[Array, tuple[Array, ...]]:
-        """Run all steps on arrays of the same kind; weights (W, R, b)."""
-        calls = self.begin(x, weights, state)
+        """Run all steps on arrays of the same kind; weights (W, R, b), mask of h before R."""
+        calls = self.begin(x, weights, mask, state)
         calls.run()
         return self.end()
 
-    def begin(self, x: Any, weights: tuple[Any, ...], state: Any) -> Recording:
+    def begin(self, x: Any, weights: tuple[Any, ...], mask: Any, state: Any) -> Recording:
         """Return the calls of `forward`, ready to be made; then comes `end`."""
         run = self._run
         assert self._forward is not None, "not recorded"
         if state is not None:
             state = run.checked_states("state", state, (run.sequences,))
-        self._x = x
+        self._x, self._mask = x, mask
         run.weights.W, run.weights.R, run.weights.b = weights
         h = run.h = buffers.empty(run.h.shape, run.dtype)
         if state is None:
@@ -187,7 +188,9 @@ class Replay:
     def _given(self) -> dict[str, Array]:
         """Return the arrays that the user gave for the present run."""
         weights = self._run.weights
-        named = {"x": self._x, "W": weights.W, "R": weights.R, "b": weights.b}
+        named = {
+            "x": self._x, "W": weights.W, "R": weights.R, "b": weights.b, "mask": self._mask,
+        }  # fmt: skip
         return {name: array for name, array in named.items() if array is not None}
 
     def _exchanged(self, gradients: Gradients, dy: Array | None) -> dict[str, Array]:
@@ -218,7 +221,7 @@ class Replay:
     def _end(self, is_over: bool) -> None:
         """Let others use it if the run is over."""
         if is_over:
-            self._x = None
+            self._x = self._mask = None
             if self._forward is not None:
                 self.put_back()
 
@@ -231,7 +234,7 @@ class Replays:
         self._numbers = 0  # that the replays need which were made since the last clearing
 
     def find(
-        self, cell: Any, x: Any, weights: tuple[Any, ...], reverse: bool, training: bool
+        self, cell: Any, x: Any, weights: tuple[Any, ...], mask: Any, reverse: bool, training: bool
     ) -> tuple[Hashable, Replay | None]:
         """Return the kind of these arguments, None where there is none, and a replay of it."""
         is_named = isinstance(cell, str)
@@ -239,7 +242,7 @@ class Replays:
             return None, None
         name = cell if is_named else formula(cell)
         kind: list[Any] = [name, bool(reverse), bool(training), get_num_threads()]
-        for array in (x, *weights):
+        for array in (x, *weights, mask):
             if type(array) is np.ndarray and array.flags.aligned:
                 kind += array.dtype, array.shape, array.strides
             elif array is None:
@@ -253,7 +256,7 @@ class Replays:
             return key, None
 
     def forward(
-        self, kind: Hashable, run: Run, x: Any
+        self, kind: Hashable, run: Run, x: Any, mask: Any
     ) -> tuple[Array, tuple[Array, ...], Run | Replay]:
         """Run a run that has read its arguments; return its results and what stands for it.
 
@@ -266,7 +269,7 @@ class Replays:
                 self._unused[kind] = []
             return *run.forward(), run
         self._make_room(_numbers(run.weights, x))
-        replay = Replay(run, x, unused)
+        replay = Replay(run, x, mask, unused)
         result = replay.record()
         if not replay.is_recorded:  # and so it will be the next time
             self._unused.pop(kind, None)

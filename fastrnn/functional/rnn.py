@@ -121,10 +121,11 @@ def rnn(
     """
     has_plain_steps = lengths is None and resets is None and recompute is None and not truncate
     kind = None
-    if has_plain_steps and extra is None and recurrent_mask is None and zoneout is None:
-        kind, replay = _replays.find(cell, x, (W, R, b), reverse, training)
+    if has_plain_steps and extra is None and zoneout is None:
+        kind, replay = _replays.find(cell, x, (W, R, b), recurrent_mask, reverse, training)
         if replay is not None:
-            return *replay.forward(x, (W, R, b), state), Backward(replay, wants_dx)
+            outputs = replay.forward(x, (W, R, b), recurrent_mask, state)
+            return *outputs, Backward(replay, wants_dx)
     weights = Weights(cell, W, R, b, extra)
     options = Options(recurrent_mask, zoneout, truncate)
     if isinstance(x, Packed):
@@ -145,7 +146,7 @@ def rnn(
     run.read_input(x, lengths, resets, reverse)
     run.read_state(state)
     run.read_options(options)
-    y, final, made = _replays.forward(kind, run, x)
+    y, final, made = _replays.forward(kind, run, x, recurrent_mask)
     return y, final, Backward(made, wants_dx)
 
 
@@ -179,13 +180,13 @@ def rnn_both_ways(
     """
     if lengths is None and resets is None and get_num_threads() > 1:
         replays = [
-            None if extra else _replays.find(cell, x, (W, R, b), n == 1, training)[1]
+            None if extra else _replays.find(cell, x, (W, R, b), None, n == 1, training)[1]
             for n, (W, R, b, extra) in enumerate(weights)
         ]
         there, back = replays
         if there is not None and back is not None and there.is_narrow and back.is_narrow:
             run_side_by_side([
-                replay.begin(x, matrices[:3], initial)
+                replay.begin(x, matrices[:3], None, initial)
                 for replay, matrices, initial in zip((there, back), weights, state, strict=True)
             ])  # fmt: skip
             return [(*replay.end(), Backward(replay, wants_dx)) for replay in (there, back)]
