@@ -10,9 +10,11 @@ import onnx_recurrence
 from onnx import TensorProto, defs, helper
 from onnx_files import file_of
 
-from fastrnn.onnx import load
-from fastrnn.onnx.graph import OPSETS
+from fastrnn.onnx import graph, load
 from fastrnn.onnx.operators import OPERATORS
+
+# Of those that are read, the ones that the installed package knows.
+OPSETS = range(graph.OPSETS[0], min(graph.OPSETS[-1], defs.onnx_opset_version()) + 1)
 
 FLOATS = np.random.default_rng(1).standard_normal((2, 3, 4)).astype(np.float32)
 POSITIVE = np.abs(FLOATS) + np.float32(0.1)
