@@ -10,9 +10,11 @@ import onnx_recurrence
 from onnx import TensorProto, defs, helper
 from onnx_files import file_of
 
-from fastrnn.onnx import load
-from fastrnn.onnx.graph import OPSETS
+from fastrnn.onnx import graph, load
 from fastrnn.onnx.operators import OPERATORS
+
+# Of those that are read, the ones that the installed package knows.
+OPSETS = range(graph.OPSETS[0], min(graph.OPSETS[-1], defs.onnx_opset_version()) + 1)
 
 FLOATS = np.random.default_rng(1).standard_normal((2, 3, 4)).astype(np.float32)
 POSITIVE = np.abs(FLOATS) + np.float32(0.1)
@@ -112,6 +114,7 @@ CASES = [
     Case("Sum", [FLOATS, FLOATS, FLOATS], 3 * FLOATS),
     Case("Tanh", [FLOATS], np.tanh(SUMS)),
     Case("Transpose", [FLOATS], FLOATS.transpose(1, 0, 2), {"perm": [1, 0, 2]}),
+    Case("Tile", [FLOATS, ints(1, 2, 3)], np.tile(FLOATS, (1, 2, 3))),
     Case("Where", [BOOLS, ROW, -ROW], np.where(BOOLS, ROW, -ROW)),
     # What later got more attributes.
     Case("ArgMax", [FLOATS], FLOATS.argmax(1), {"axis": 1, "keepdims": 0}),
@@ -167,6 +170,16 @@ CASES = [
          {"axis": 1, "num_outputs": 2}, since=18),
     Case("Squeeze", [FLOATS[:1]], FLOATS[0], {}, 13, {"axes": [0]}),
     Case("Squeeze", [FLOATS[:1]], FLOATS[0], {}),
+    Case("Pad", [FLOATS], np.pad(FLOATS, [(0, 1), (2, 0), (0, 0)])[:, :-1], {}, 11,
+         {"pads": [0, 2, 0, 1, -1, 0]}),
+    Case("Pad", [FLOATS], np.pad(FLOATS, [(0, 0), (0, 0), (1, 0)], constant_values=0.5), {}, 11,
+         {"pads": [0, 0, 1, 0, 0, 0], "value": 0.5}),
+    Case("Pad", [FLOATS], np.pad(FLOATS, [(0, 0), (0, 0), (3, 2)], "reflect"),
+         {"mode": "reflect"}, 11, {"pads": [0, 0, 3, 0, 0, 2]}),
+    Case("Pad", [INTS, ints(2, 1), np.array(7), ints(-1)],
+         np.pad(INTS, [(0, 0), (2, 1)], constant_values=7), since=18),
+    Case("Pad", [INTS, ints(0, 2, 0, 3)], np.pad(INTS, [(0, 0), (2, 3)], "wrap"),
+         {"mode": "wrap"}, since=19),
     Case("Unsqueeze", [FLOATS], FLOATS[None, :, :, None], {}, 13, {"axes": [0, 3]}),
     # What means something else.
     Case("Softmax", [FLOATS], lambda opset: softmax(FLOATS, opset)),
@@ -182,8 +195,10 @@ def form(case, opset):
     if opset < case.moves:
         arguments = {n: v[0] if n == "k" else v for n, v in case.arguments.items()}
         return feeds, {}, case.attributes | arguments
-    dtype = case.inputs[0].dtype if case.op in ("Clip", "Dropout") else np.int64
-    constants = {name: np.array(value, dtype) for name, value in case.arguments.items()}
+    constants = {
+        name: np.array(value, np.float32 if isinstance(value, float) else np.int64)
+        for name, value in case.arguments.items()
+    }
     return feeds, constants, case.attributes
 
 

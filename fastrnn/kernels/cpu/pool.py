@@ -71,14 +71,18 @@ class _Pool:
         with self._lock:
             while len(self._threads) < count:
                 name = f"fastrnn-{len(self._threads) + 1}"
-                thread = threading.Thread(
-                    target=self._serve, args=(self._address,), name=name, daemon=True
-                )
+                arguments = self._serve, self._address, self._memory
+                thread = threading.Thread(target=_serve, args=arguments, name=name, daemon=True)
                 try:
                     thread.start()
                 except RuntimeError:  # the interpreter is shutting down, or there are too many
                     break
                 self._threads.append(thread)
+
+
+def _serve(serve: Callable[[int], None], address: int, memory: NDArray[np.int64]) -> None:
+    """Run a thread, which keeps its memory: on a busy machine it may outlive its pool."""
+    serve(address)
 
 
 def _function(compiled: Any, *arguments: Any) -> Any:

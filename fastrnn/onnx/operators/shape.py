@@ -15,6 +15,9 @@ from fastrnn.onnx.graph import Node
 Array = NDArray[Any]
 Run = Callable[..., Any]
 
+# How Pad makes what it adds, by the names of ONNX, which are NumPy's.
+_PADDINGS = ("constant", "reflect", "edge", "wrap")
+
 
 def integers(name: str, array: Array) -> tuple[int, ...]:
     """Return a 1-D array of integers as Python numbers."""
@@ -89,6 +92,55 @@ def expand(node: Node) -> Run:
     def run(x: Array, shape: Array) -> Array:
         wanted = sizes.check(np.broadcast_shapes(x.shape, integers("shape", shape)))
         return np.array(np.broadcast_to(x, wanted))
+
+    return run
+
+
+def tile(node: Node) -> Run:
+    """Tile: repeated so many times along each axis."""
+
+    def run(x: Array, repeats: Array) -> Array:
+        counts = integers("repeats", repeats)
+        if len(counts) != x.ndim or min(counts, default=0) < 0:
+            raise ValueError(f"repeats: expected {x.ndim} counts, got {counts}")
+        sizes.check([length * count for length, count in zip(x.shape, counts, strict=True)])
+        return np.tile(x, counts)
+
+    return run
+
+
+def pad(node: Node) -> Run:
+    """Pad: longer or, where a number is negative, shorter at the ends of axes.
+
+    The numbers and the value are attributes before version 11 and inputs from there on.
+    """
+    mode, fixed, number = (node.attributes.get(name) for name in ("mode", "pads", "value"))
+    if mode not in _PADDINGS:
+        raise ValueError(f"mode: expected {', '.join(_PADDINGS)}, got {mode!r}")
+
+    def run(
+        x: Array, pads: Array | None = None, value: Array | None = None, axes: Array | None = None
+    ) -> Array:
+        chosen = range(x.ndim) if axes is None else integers("axes", axes)
+        if any(not -x.ndim <= axis < x.ndim for axis in chosen):
+            raise ValueError(f"axes: expected some of {x.ndim} axes, got {chosen}")
+        given: Any = fixed if pads is None else integers("pads", pads)
+        if len(given) != 2 * len(chosen):
+            raise ValueError(f"pads: expected {2 * len(chosen)} numbers, got {given}")
+        if value is not None and (value.size != 1 or value.dtype != x.dtype):
+            got = f"{value.shape} {value.dtype}"
+            raise ValueError(f"constant_value: expected one number of type {x.dtype}, got {got}")
+        inside = [slice(None)] * x.ndim
+        added = [(0, 0)] * x.ndim
+        for axis, before, after in zip(chosen, given, given[len(chosen) :], strict=False):
+            inside[axis] = slice(max(0, -before), max(0, x.shape[axis] + min(0, after)))
+            added[axis] = max(0, before), max(0, after)
+        x = x[tuple(inside)]
+        sizes.check([n + sum(ends) for n, ends in zip(x.shape, added, strict=True)])
+        if mode != "constant":
+            return np.pad(x, added, mode=mode)
+        fill = (number or 0) if value is None else value.reshape(())
+        return np.pad(x, added, constant_values=fill)
 
     return run
 

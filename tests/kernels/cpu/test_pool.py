@@ -1,9 +1,11 @@
 """The pool's threads: who joins a team, who works alone, and who is woken."""
 
+import gc
 import os
 import random
 import threading
 import time
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
@@ -30,6 +32,8 @@ def own_pool(monkeypatch):
     yield
     if pool._pool is not None:
         pool._pool.stop()
+        for thread in pool._pool._threads:
+            thread.join(timeout=120)
         assert not any(thread.is_alive() for thread in pool._pool._threads)
 
 
@@ -224,3 +228,16 @@ time.sleep(0.05)
 def test_program_may_end_while_a_team_is_at_work():
     for _ in range(3):
         run_python(PROGRAM + AT_EXIT)
+
+
+def test_a_thread_keeps_the_memory_of_its_pool():
+    run_team(20, rounds.desired(20), 2)
+    owner = pool._pool
+    memory = weakref.ref(owner._memory)
+    thread = owner._threads[0]
+    owner._memory = None
+    gc.collect()
+    assert memory() is not None
+    owner.stop()
+    thread.join(timeout=120)
+    assert memory() is None
