@@ -216,8 +216,8 @@ class Model(Trainer):
         Parameters
         ----------
         filepath : str or path
-            `.fastrnn` by custom; `.keras`, `.h5` and `.hdf5` are left to `fastrnn.keras.save`,
-            which writes files that Keras reads.
+            `.fastrnn` by custom.  With `.keras`, `.h5` and `.hdf5` there is a warning, as Keras
+            does not read the file: `fastrnn.keras.save` writes one that it reads.
         overwrite : bool
             Whether a file of that name may be replaced.
 
@@ -226,7 +226,7 @@ class Model(Trainer):
         FileExistsError
             If there is one and it may not.
         ValueError
-            If the model has no weights yet, or the suffix is one of Keras' files.
+            If the model has no weights yet.
         """
         saving.save_model(self, filepath, overwrite)
 

@@ -31,8 +31,9 @@ Array = NDArray[Any]
 FORMAT = 1
 _MODEL, _WEIGHTS, _OPTIMIZER = "model.json", "weights.safetensors", "optimizer.safetensors"
 
-# Names that end so promise a file that Keras reads.
+# Names that end so promise a file that Keras reads, and what is in such a file.
 _OF_KERAS = (".keras", ".h5", ".hdf5")
+_KERAS = "config.json"
 
 
 def save_model(model: Any, filepath: str | os.PathLike[str], overwrite: bool) -> None:
@@ -41,12 +42,8 @@ def save_model(model: Any, filepath: str | os.PathLike[str], overwrite: bool) ->
 
     if not model.built:
         raise ValueError(f"{model.name}: expected a model with weights; build it or call it first")
-    if Path(filepath).suffix.lower() in _OF_KERAS:
-        raise ValueError(
-            f"filepath: expected another suffix, such as .fastrnn, got {os.fspath(filepath)!r}: "
-            "this is no file of Keras; fastrnn.keras.save(model, path) writes one, as .keras"
-        )
     path = _writable(filepath, overwrite)
+    _tell_of_format(path)
     compiled = None
     if model.compiled:
         try:
@@ -106,7 +103,8 @@ def load_model(
     entries = _entries(path)
     missing = {_MODEL, _WEIGHTS} - entries.keys()
     if missing:
-        raise ValueError(f"{path}: not a model's file of fastrnn, it has no {min(missing)}")
+        hint = "; fastrnn.keras.load(path) reads files of Keras" if _KERAS in entries else ""
+        raise ValueError(f"{path}: not a model's file of fastrnn, it has no {min(missing)}{hint}")
     description = _parsed(path, entries[_MODEL])
     model = deserialize(description.get("model"), custom_objects)
     try:
@@ -133,7 +131,9 @@ def save_weights(model: Any, filepath: str | os.PathLike[str], overwrite: bool) 
 
     if not model.built:
         raise ValueError(f"{model.name}: expected a model with weights; build it or call it first")
-    replace(_writable(filepath, overwrite), _arrays_written(_numbered(model)))
+    path = _writable(filepath, overwrite)
+    _tell_of_format(path)
+    replace(path, _arrays_written(_numbered(model)))
 
 
 def load_weights(model: Any, filepath: str | os.PathLike[str]) -> None:
@@ -235,6 +235,16 @@ def _writable(filepath: str | os.PathLike[str], overwrite: bool) -> Path:
     if not overwrite and path.exists():
         raise FileExistsError(f"{path}: it exists; overwrite=True replaces it")
     return path
+
+
+def _tell_of_format(path: Path) -> None:
+    """Warn of a name that promises a file of Keras, once for each place that asks for it."""
+    if path.suffix.lower() in _OF_KERAS:
+        warnings.warn(
+            f"{path.name}: a file of fastrnn in spite of its suffix, which fastrnn alone reads; "
+            "fastrnn.keras.save(model, path) writes one that Keras reads",
+            stacklevel=4,
+        )
 
 
 def _read(path: Path) -> bytes:

@@ -161,10 +161,22 @@ def test_files_are_replaced_only_if_that_is_allowed(rng, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["model.keras", "model.h5", "model.hdf5", "model.H5"])
-def test_a_name_of_a_file_of_keras_is_refused(name, tmp_path):
-    with pytest.raises(ValueError, match=f"{name}.*fastrnn.keras.save"):
-        classifier().save(tmp_path / name)
-    assert not list(tmp_path.iterdir())
+def test_a_name_of_a_file_of_keras_is_told(rng, name, tmp_path):
+    model = classifier()
+    x = rng.integers(0, 20, (3, 5))
+    for save, load in ((model.save, load_model), (model.save_weights, None)):
+        with pytest.warns(UserWarning, match=f"{name}: a file of fastrnn .* fastrnn.keras.save"):
+            save(tmp_path / name)
+        if load is not None:
+            np.testing.assert_array_equal(load(tmp_path / name)(x), model(x))
+
+
+def test_a_file_of_keras_is_named(tmp_path):
+    path = tmp_path / "model.keras"
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("config.json", "{}")
+    with pytest.raises(ValueError, match=r"fastrnn\.keras\.load\(path\) reads files of Keras"):
+        load_model(path)
 
 
 @pytest.fixture
