@@ -137,6 +137,7 @@ class Loop:
         dropped: fused.Dropped,
     ) -> None:  # fmt: skip
         self.cell = cell
+        self._dtype = cell.dtype
         self._inputs: _Inputs | None = inputs
         self._shape = shape
         self._shapes = [(shape[0], size) for size in cell.sizes]
@@ -148,7 +149,7 @@ class Loop:
 
     def goes_on(self, x: Any, states: Any, training: Any) -> bool:
         """Make a call another step if it is; `states[0]` is one of this loop."""
-        if self._inputs is None or getattr(x, "shape", None) != self._shape:
+        if self._inputs is None or len(states) != len(self._shapes):
             return False
         last = len(self._held) - 1
         for i, s in enumerate(states):
@@ -159,23 +160,27 @@ class Loop:
                 or s.state != i
             ):
                 return False
-        before, dropped = self._dropped, _dropped(self.cell, x, training)
-        return (
-            len(states) == len(self._shapes)
-            and dropped.inputs is before.inputs
-            and dropped.recurrent is before.recurrent
-            and self._inputs.take(x)
-        )
+        cell, before = self.cell, self._dropped
+        if cell.dropout or cell.recurrent_dropout:
+            if getattr(x, "shape", None) != self._shape:
+                return False
+            dropped = _dropped(cell, x, training)
+            if dropped.inputs is not before.inputs or dropped.recurrent is not before.recurrent:
+                return False
+        elif before is not fused.NOT_DROPPED:
+            return False
+        return self._inputs.take(x)
 
     def after(self) -> list[_Output]:
         """Return the states after a step that was just taken in."""
-        place, dtype = len(self._held), self.cell.dtype
-        states = []
+        place = len(self._held)
+        states, references = [], []
         for i, shape in enumerate(self._shapes):
-            state = _Output(self, shape, dtype)
+            state = _Output(self, shape, self._dtype)
             state.place, state.state = place, i
             states.append(state)
-        self._held.append([weakref.ref(state) for state in states])
+            references.append(weakref.ref(state))
+        self._held.append(references)
         return states
 
     def outputs(self) -> Tensor:
@@ -223,13 +228,15 @@ def step(
 
     What is unusual in any way is left to `Layer.__call__`, as are errors.
     """
-    if more or others or not may_postpone() or not cell.is_plain or not cell.built:
+    if more or others:
         return None
     is_alone = not isinstance(states, list | tuple)
     given = [states] if is_alone else states
     first = given[0] if given else None
-    loop = first.loop if type(first) is _Output else None
+    loop: Any = first._waits_for if type(first) is _Output else None
     if loop is None or loop.cell is not cell or not loop.goes_on(inputs, given, training):
+        if not may_postpone() or not cell.is_plain or not cell.built:
+            return None
         loop = _started(cell, inputs, given, training)
         if loop is None:
             return None
