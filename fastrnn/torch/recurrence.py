@@ -94,7 +94,7 @@ class _Course:
             b = bias.joined(kind, rest[0], rest[1]) if kind.has_bias else None
             extra = {"P": rest[-1].T} if kind.mode == "LSTMP" else None
             run = Run(Weights(cell, w_ih.T, w_hh.T, b, extra), training)
-            run.read_input(given, None, None, reverse=n == 1)
+            run.read_input(given, kind.lengths, None, reverse=n == 1)
             run.read_state(tuple(s[n] for s in states) if states else None)
             run.read_options(Options())
             run.walk()
