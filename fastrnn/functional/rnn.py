@@ -241,12 +241,14 @@ class Backward:
     ) -> list[Gradients]:
         """Return the gradients of what `rnn_both_ways` returned, of both runs at once if small.
 
-        dy, dstate    for each direction, as a call takes them
+        backwards     of one direction or two
+        dy, dstate    for each of them, as a call takes them
         """
         given = [b._read(d, ds, None) for b, d, ds in zip(backwards, dy, dstate, strict=True)]
         runs = [b._run for b in backwards]
         wants_dx = backwards[0]._wants_dx
-        if all(isinstance(run, Replay) and run.is_narrow for run in runs):
+        # A run by itself is faster on all threads.
+        if len(runs) == 2 and all(isinstance(run, Replay) and run.is_narrow for run in runs):
             replays: Any = runs
             if get_num_threads() > 1 and all(
                 replay.has_walk(*each, wants_dx)
