@@ -103,7 +103,11 @@ def test_it_learns_and_knows_which_answer_is_whose(tmp_path, rng):
         (zipped("other", b"x"), "hutto_ICWSM_2014"),
         (tarred("other", b"x"), "hutto_ICWSM_2014"),
     ],
-)
+    ids=[
+        "too even", "too few", "no rating", "NaN", "Latin 1", "damaged ZIP", "damaged tar",
+        "another ZIP", "another tar",
+    ],
+)  # fmt: skip
 def test_other_files_are_refused(tmp_path, content, fragment):
     path = tmp_path / "other"
     path.write_bytes(content)
