@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from . import timing
 
@@ -86,6 +87,22 @@ def make_model(package: Any, program: str) -> Any:
     return Cells()
 
 
+def compiled(package: Any, program: str, **options: Any) -> Any:
+    """Return the program's model, as it learns; options are those of `compile`."""
+    model = make_model(package, program)
+    optimizer = package.optimizers.Adam(0.001)
+    model.compile(loss="binary_crossentropy", optimizer=optimizer, metrics=["accuracy"], **options)
+    return model
+
+
+def made_reviews(program: str, batches: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """Return words (N, LENGTH), and (N, 1) whether one of a certain hundredth is among them."""
+    vocabulary, batch = SIZES[program]
+    rng = np.random.default_rng(0)
+    x = rng.integers(1, vocabulary, (batches * batch, LENGTH)).astype(np.int32)
+    return x, (x < vocabulary // 100).any(axis=1).astype(np.float32)[:, None]
+
+
 class Runner:
     """A process that runs one program on one library, as the process that asks sees it."""
 
@@ -134,13 +151,9 @@ def serve(name: str, program: str, threads: str, batches: str, weights: str) -> 
         import fastrnn as library
 
         library.set_num_threads(int(threads))
-    vocabulary, batch = SIZES[program]
-    rng = np.random.default_rng(0)
-    x = rng.integers(1, vocabulary, (int(batches) * batch, LENGTH)).astype(np.int32)
-    y = (x < vocabulary // 100).any(axis=1).astype(np.float32)[:, None]
-    model = make_model(library, program)
-    optimizer = library.optimizers.Adam(0.001)
-    model.compile(loss="binary_crossentropy", optimizer=optimizer, metrics=["accuracy"], **options)
+    batch = SIZES[program][1]
+    x, y = made_reviews(program, int(batches))
+    model = compiled(library, program, **options)
     model(x[:batch])
     file = Path(weights)
     if file.exists():
