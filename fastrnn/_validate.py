@@ -44,6 +44,16 @@ def _is_float_array(array: NDArray[Any], shape: Sequence[int | str]) -> bool:
     return array.dtype in FLOATS and array.flags.aligned and _fits(array.shape, shape)
 
 
+def exactly(name: str, value: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Return `value` as an array if it has this shape and dtype."""
+    if type(value) is np.ndarray and value.shape == shape and value.dtype == dtype:
+        return value
+    array = as_array(name, value, f"{shape} {dtype}")
+    if array.shape != shape or array.dtype != dtype:
+        raise ValueError(f"{name}: expected {shape} {dtype}, got {describe(array)}")
+    return array
+
+
 def same_dtype(name: str, array: NDArray[Any], other: str, dtype: np.dtype[Any]) -> NDArray[Any]:
     """Return `array` if its dtype is that of the argument `other`."""
     if array.dtype != dtype:

@@ -118,10 +118,7 @@ class Backward:
 
     def _sums(self, ids: NDArray[np.int32], dy: ArrayLike, number: int) -> Array:
         """Return the sums (number, D) of the rows of each id."""
-        expected = f"{self._shape} {self._dtype}"
-        dy = _validate.as_array("dy", dy, expected)
-        if dy.shape != self._shape or dy.dtype != self._dtype:
-            raise ValueError(f"dy: expected {expected}, got {_validate.describe(dy)}")
+        dy = _validate.exactly("dy", dy, self._shape, self._dtype)
         D = dy.shape[-1]
         # Fresh zero pages cost nothing until they are touched, used memory is there already.
         is_fresh = number > len(ids)

@@ -69,10 +69,21 @@ class Call:
         Whether a `Symbol` is among them.
     """
 
+    first: Any
+    training: bool | None
+
     def __init__(self, layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         kind: Any = type(layer)
         self._takes = takes = _taken(kind.call)
         self._dtype = layer.dtype
+        self._symbols = 0
+        if takes.first and len(args) == 1 and not kwargs:
+            self.training = self._mask = None
+            self._more: tuple[Any, ...] = ()
+            self.first = self._converted(args[0], True)
+            self._bound = {takes.first: self.first}
+            self.is_symbolic = self._symbols > 0
+            return
         names = takes.names
         bound = dict(zip(names, args, strict=False))
         self._more = args[len(names) :]
@@ -84,14 +95,13 @@ class Call:
                     f"{layer.name}: expected the arguments {', '.join(names)}, got {got}"
                 )
         bound |= kwargs
-        self.training: bool | None = bound.pop("training", None)
+        self.training = bound.pop("training", None)
         unknown = [name for name in kwargs if name not in names and name != "training"]
         if unknown and not takes.is_open and unknown != ["mask"]:
             raise TypeError(f"{layer.name}: unexpected {', '.join(unknown)}")
         self._mask = bound.pop("mask", None)
         if not bound and not self._more:
             raise TypeError(f"{layer.name}: expected inputs, got none")
-        self._symbols = 0
         self._bound = {
             name: value if name.endswith("_mask") else self._converted(value, not index)
             for index, (name, value) in enumerate(bound.items())
@@ -188,6 +198,7 @@ class _Taken(NamedTuple):
     is_open         whether it takes arguments that it does not name
     training, mask  whether these are among the names
     masks           the names of masks of other parameters, and whose
+    first           the first of the names if it may be any input, else ""
     """
 
     names: tuple[str, ...]
@@ -195,6 +206,7 @@ class _Taken(NamedTuple):
     training: bool
     mask: bool
     masks: tuple[tuple[str, str], ...]
+    first: str
 
 
 @functools.cache
@@ -205,4 +217,7 @@ def _taken(call: Any) -> _Taken:
     open_kinds = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     masks = tuple((name, name.removesuffix("_mask")) for name in names if name.endswith("_mask"))
     is_open = any(each.kind in open_kinds for each in parameters)
-    return _Taken(names, is_open, "training" in names, "mask" in names, masks)
+    first = names[0] if names else ""
+    if first in ("training", "mask") or first.endswith("_mask"):
+        first = ""
+    return _Taken(names, is_open, "training" in names, "mask" in names, masks, first)

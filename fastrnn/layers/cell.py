@@ -147,10 +147,16 @@ class Cell(Layer):
     def reset_dropout_mask(self) -> None:
         """Draw other factors of the inputs from now on."""
         self._input_mask = None
+        self._note_what_is_kept()
 
     def reset_recurrent_dropout_mask(self) -> None:
         """Draw other factors of the previous outputs from now on."""
         self._recurrent_mask = None
+        self._note_what_is_kept()
+
+    @property
+    def _has_masks(self) -> bool:  # type: ignore[override]
+        return self._input_mask is not None or self._recurrent_mask is not None
 
     def _forget_masks(self) -> None:
         self.reset_dropout_mask()
@@ -158,16 +164,21 @@ class Cell(Layer):
 
     def input_mask(self, batch: int, features: int) -> Array | None:
         """Return the factors (batch, features) of the inputs."""
-        if self.dropout and self._is_other(self._input_mask, batch, features):
+        if not self.dropout:
+            return None
+        if self._is_other(self._input_mask, batch, features):
             self._input_mask = self._draw(self.dropout, (batch, features))
-        return self._input_mask if self.dropout else None
+        self._note_what_is_kept()
+        return self._input_mask
 
     def recurrent_mask(self, batch: int) -> Array | None:
         """Return the factors (batch, H) of the previous outputs."""
-        features = self.output_size
-        if self.recurrent_dropout and self._is_other(self._recurrent_mask, batch, features):
-            self._recurrent_mask = self._draw(self.recurrent_dropout, (batch, features))
-        return self._recurrent_mask if self.recurrent_dropout else None
+        if not self.recurrent_dropout:
+            return None
+        if self._is_other(self._recurrent_mask, batch, self.output_size):
+            self._recurrent_mask = self._draw(self.recurrent_dropout, (batch, self.output_size))
+        self._note_what_is_kept()
+        return self._recurrent_mask
 
     def _is_other(self, mask: Array | None, *shape: int) -> bool:
         return mask is None or mask.shape != shape

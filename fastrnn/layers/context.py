@@ -6,7 +6,7 @@ import re
 import threading
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import Any
 
 from fastrnn.tape import postponing
@@ -42,16 +42,18 @@ class Calling:
 
     def __init__(self, name: str, training: bool) -> None:
         self._name, self._training = name, training
-        self._block = nullcontext() if _context.calls else postponing()
+        self._block = None if _context.calls else postponing()
 
     def __enter__(self) -> None:
         _context.calls.append(self._training)
         self._is_named = _enter(self._name)
-        self._block.__enter__()
+        if self._block is not None:
+            self._block.__enter__()
 
     def __exit__(self, *error: Any) -> None:
         try:
-            self._block.__exit__(*error)
+            if self._block is not None:
+                self._block.__exit__(*error)
         finally:
             if self._is_named:
                 _context.names.pop()

@@ -44,11 +44,11 @@ class InputSpec:
             return False
         if not (self.min_ndim or 0) <= ndim <= (ndim if self.max_ndim is None else self.max_ndim):
             return False
-        wanted = dict(enumerate(self.shape or ())) | self.axes
+        wanted = self.axes if self.shape is None else dict(enumerate(self.shape)) | self.axes
         for axis, length in wanted.items():
             if not -ndim <= axis < ndim:
                 return False
-            if None not in (length, shape[axis]) and shape[axis] != length:
+            if shape[axis] != length and length is not None and shape[axis] is not None:
                 return False
         return True
 
@@ -76,6 +76,8 @@ def check_inputs(name: str, specs: Any, shapes: Sequence[tuple[int | None, ...]]
         If an input does not fit; the message starts with the layer's name.
     """
     if specs is None:
+        return
+    if isinstance(specs, InputSpec) and len(shapes) == 1 and specs.fits(shapes[0]):
         return
     each = list(specs) if isinstance(specs, list | tuple) else [specs]
     if len(each) != len(shapes):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import warnings
+import weakref
 from collections.abc import Mapping
 from typing import Any
 
@@ -199,10 +200,13 @@ class Layer(Owner):
     def add_loss(self, loss: Any) -> None:
         """Add a scalar to `losses`, until the next call."""
         self._added_losses += [as_tensor(each, self.dtype) for each in leaves(loss)]
+        self._note_what_is_kept()
 
     @property
     def losses(self) -> list[Tensor]:
         """Scalars to add to a loss: those of `add_loss` and of regularizers, of all layers."""
+        if not _keeping and not Variable.are_regularized:
+            return []
         family = self._family()
         losses = [loss for layer, _ in family for loss in layer._added_losses]
         if any(v.regularizer is not None for _, variables in family for v in variables):
@@ -212,11 +216,17 @@ class Layer(Owner):
 
     def _begin(self) -> None:
         """Forget what the layers within keep for one call: losses, and masks of dropout."""
+        if not _keeping:
+            return
         for layer in self._all_layers():
-            if layer._added_losses:
-                layer._added_losses = []
+            layer._added_losses = []
             if layer is not self:
                 layer._forget_masks()
+            layer._note_what_is_kept()
+
+    def _note_what_is_kept(self) -> None:
+        """Let `_begin` know whether there is anything to forget."""
+        (_keeping.add if self._added_losses or self._has_masks else _keeping.discard)(self)
 
     # Configurations.
 
@@ -263,6 +273,10 @@ class Layer(Owner):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.name}, built={self.built}>"
+
+
+# Layers that keep something for one call.
+_keeping: weakref.WeakSet[Layer] = weakref.WeakSet()
 
 
 def _result(value: Any) -> Any:

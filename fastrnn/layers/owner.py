@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -90,14 +89,18 @@ class Owner:
         variables: dict[int, Variable] = {}
         owners: dict[int, Owner] = {}
         for name, value in self.__dict__.items():
-            if _roles[type(value)] and name not in _NOT_WALKED:
-                _find((value,), variables, owners)
+            role = _roles[type(value)]
+            if role and name not in _NOT_WALKED:
+                _find(value, role, variables, owners)
         return list(variables.values()), list(owners.values())
 
     @property
     def layers_inside(self) -> list[Owner]:
         """The layers that are directly in this one."""
         return self._parts()[1]
+
+    #: Whether it keeps masks of dropout.
+    _has_masks = False
 
     def _forget_masks(self) -> None:
         """Draw masks of dropout anew at the next call, if any are kept."""
@@ -167,6 +170,7 @@ class Owner:
     def trainable(self, value: bool) -> None:
         """Freeze the weights, or let those go that are not frozen for themselves."""
         self._trainable = bool(value)
+        Variable.generation += 1
         if not value:
             frozen = [v for v in self._parts()[0] if v.trainable]
             self._held += frozen
@@ -210,7 +214,7 @@ class Owner:
 
 
 # Attributes that hold nothing that belongs to a layer.
-_NOT_WALKED = frozenset(("_arguments", "_added_losses", "_held", "input_spec"))
+_NOT_WALKED = frozenset(("_arguments", "_added_losses", "_held", "input_spec", "_changing"))
 
 
 # What a value may be to a layer.
@@ -249,15 +253,14 @@ def _once(values: Any) -> list[Any]:
     return list({id(value): value for value in values}.values())
 
 
-def _find(values: Iterable[Any], variables: dict[int, Variable], owners: dict[int, Owner]) -> None:
-    """Add the variables and layers among values, and in their lists and dicts, by their ids."""
-    for value in values:
-        role = _roles[type(value)]
-        if role == _VARIABLE:
-            variables[id(value)] = value
-        elif role == _OWNER:
-            owners[id(value)] = value
-        elif role == _LIST:
-            _find(value, variables, owners)
-        elif role == _DICT:
-            _find(value.values(), variables, owners)
+def _find(value: Any, role: int, variables: dict[int, Variable], owners: dict[int, Owner]) -> None:
+    """Add a variable or a layer, or all that are in a list or dict, by their ids."""
+    if role == _VARIABLE:
+        variables[id(value)] = value
+    elif role == _OWNER:
+        owners[id(value)] = value
+    else:
+        for each in value if role == _LIST else value.values():
+            part = _roles[type(each)]
+            if part:
+                _find(each, part, variables, owners)

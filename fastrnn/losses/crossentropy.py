@@ -69,11 +69,12 @@ def binary_crossentropy(
     else:
         low, high = _bounds(y.dtype)
         p = np.minimum(np.maximum(y, low), high)
-        values = -target * np.log(p) - (1 - target) * np.log(1 - p)
+        q = 1 - p
+        values = -target * np.log(p) - (1 - target) * np.log(q)
 
         def gradient(d: Array) -> Any:
-            inside = (y >= low) & (y <= high)
-            return inside * (p - target) / (p * (1 - p)) * (np.expand_dims(d, axis) * share)
+            is_inside = p == y
+            return is_inside * (p - target) / (p * q) * (np.expand_dims(d, axis) * share)
 
     is_alone = values.shape[axis] == 1
     means = values.squeeze(axis) if is_alone else np.asarray(values.mean(axis=axis))

@@ -141,6 +141,10 @@ class Average(Metric):
         self.count = 0.0
 
     def _add(self, values: Any, sample_weight: Any) -> None:
+        if isinstance(sample_weight, int | float) and np.ndim(values) == 0:
+            self.total += float(values) * sample_weight
+            self.count += sample_weight
+            return
         numbers, weights = _per_sample(values, sample_weight, np.mean)
         self.total += float(numbers.sum())
         self.count += float(numbers.size if weights is None else weights.sum())

@@ -12,7 +12,7 @@ from fastrnn.data.feed import unpack
 from fastrnn.layers import Layer
 from fastrnn.models.objective import CompiledLoss, CompiledMetrics, in_order
 from fastrnn.models.outputs import Outputs
-from fastrnn.tape import GradientTape, Tensor
+from fastrnn.tape import GradientTape, Tensor, Variable
 
 
 class Learner(Layer):
@@ -53,6 +53,8 @@ class Learner(Layer):
         self._loss: CompiledLoss | None = None
         self._metrics: CompiledMetrics | None = None
         self._loss_tracker: Any = None
+        #: While an epoch runs, the `Variable.generation` for which these variables were found.
+        self._changing: tuple[int, list[Variable]] | None = None
 
     def compile(
         self,
@@ -165,7 +167,7 @@ class Learner(Layer):
         with GradientTape() as tape:
             y_pred = self(x, training=True)
             loss = self.compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight)
-        variables = self.trainable_variables
+        variables = self._variables_to_change()
         gradients = tape.gradient(loss, variables)
         if self.keep_gradients:
             pairs = zip(variables, gradients, strict=True)
@@ -188,6 +190,16 @@ class Learner(Layer):
     def predict_step(self, data: Any) -> Any:
         """Return the model's result for one batch x, or (x, ...)."""
         return self(unpack(data)[0], training=False)
+
+    def _variables_to_change(self) -> list[Variable]:
+        """Return `trainable_variables`, looked for once an epoch unless some are made or frozen."""
+        known = self._changing
+        if known is not None and known[0] == Variable.generation:
+            return known[1]
+        variables = self.trainable_variables
+        if known is not None:
+            self._changing = Variable.generation, variables
+        return variables
 
     def _as_list(self, logs: dict[str, Any]) -> Any:
         names = ["loss", *(t.name for t in (self._loss.trackers if self._loss else []))]

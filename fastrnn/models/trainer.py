@@ -257,13 +257,17 @@ class Trainer(Learner):
     def _train_epoch(self, batches: Iterator[Batch], listeners: CallbackList) -> dict[str, Any]:
         is_watched = listeners.listens("on_train_batch_end")
         logs: dict[str, Any] = {}
-        for i, batch in enumerate(batches):
-            listeners.on_train_batch_begin(i)
-            logs = self.train_step(batch)
-            if is_watched:
-                listeners.on_train_batch_end(i, flat(logs))
-            if self.stop_training:
-                break
+        self._changing = (-1, [])  # not looked for yet
+        try:
+            for i, batch in enumerate(batches):
+                listeners.on_train_batch_begin(i)
+                logs = self.train_step(batch)
+                if is_watched:
+                    listeners.on_train_batch_end(i, flat(logs))
+                if self.stop_training:
+                    break
+        finally:
+            self._changing = None
         return flat(logs)
 
     def _test_epoch(self, batches: Iterator[Batch], listeners: CallbackList) -> dict[str, Any]:

@@ -178,12 +178,16 @@ class GradientTape:
         steps, reached = self._steps(targets, kept)
         while steps:
             step = steps.pop()
-            nodes = [reference() for reference in step.outputs]
-            arriving = [
-                None if node is None else (sums.get if node in kept else sums.pop)(node)
-                for node in nodes
-            ]
-            if all(gradient is None for gradient in arriving):
+            arriving = []
+            is_reached = False
+            for reference in step.outputs:
+                node = reference()
+                gradient = None
+                if node is not None:
+                    gradient = sums.get(node) if node in kept else sums.pop(node)
+                    is_reached = is_reached or gradient is not None
+                arriving.append(gradient)
+            if not is_reached:
                 continue
             leaving = step.run(arriving)
             for node, gradient in zip(step.inputs, leaving, strict=True):
@@ -260,6 +264,8 @@ def _owner(array: Array) -> Array:
 
 def _tensors(name: str, structure: Any) -> list[Tensor]:
     """Return the tensors of a structure in order."""
+    if isinstance(structure, Tensor):
+        return [structure]
     leaves = list(_leaves(structure))
     for leaf in leaves:
         if not isinstance(leaf, Tensor):

@@ -179,6 +179,9 @@ class Sums:
     def add(self, key: Hashable, gradient: Any) -> None:
         """Add a gradient to the sum of `key`."""
         known = self._totals.get(key)
+        if known is None and type(gradient) is np.ndarray:
+            self._totals[key] = gradient
+            return
         if not isinstance(gradient, PartialGradient):
             gradient = np.asarray(gradient)
         if known is None:
@@ -229,6 +232,8 @@ def as_dense(gradient: Any, shape: tuple[int, ...], dtype: Any) -> Array:
     ValueError
         If it has another shape.
     """
+    if type(gradient) is np.ndarray and gradient.dtype == dtype and gradient.shape == shape:
+        return gradient
     if isinstance(gradient, PartialGradient):
         gradient = gradient.dense()
     array = np.asarray(gradient, dtype)

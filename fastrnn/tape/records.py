@@ -60,10 +60,10 @@ class Record:
         repeatable: bool,
     ) -> None:
         self.number = next(_numbers)
-        self.inputs = tuple(inputs)
+        self.inputs = inputs
         # Held strongly, outputs would keep the computation that they own, and so themselves.
-        self.outputs = tuple(weakref.ref(output.node) for output in outputs)
-        self._forms = tuple((output.shape, output.dtype) for output in outputs)
+        self.outputs = [weakref.ref(output.node) for output in outputs]
+        self._forms = [(output.shape, output.dtype) for output in outputs]
         self._backward: Callable[..., Sequence[Any]] | None = backward
         self._repeatable = repeatable
 
@@ -253,14 +253,17 @@ def record(
     repeatable : bool
         Whether it may be called again; closures of `fastrnn.functional` overwrite what they saved.
     """
-    traces = [trace for trace in _open.traces if any(map(trace.follows, inputs))]
+    nodes: list[Node | None] = [None] * len(inputs)
+    traces = []
+    for trace in _open.traces:
+        places = [place for place, tensor in enumerate(inputs) if trace.follows(tensor)]
+        if places:
+            traces.append(trace)
+        for place in places:
+            nodes[place] = inputs[place].node
     for output in outputs:
         output._is_made = True
     if traces:
-        nodes = [
-            tensor.node if any(trace.follows(tensor) for trace in traces) else None
-            for tensor in inputs
-        ]
         written = Record(nodes, outputs, backward, repeatable)
         for trace in traces:
             trace.add(written, outputs)

@@ -255,10 +255,37 @@ class Variable(Tensor):
         self.regularizer = regularizer
         self.constraint = constraint
 
+    #: Whether any variable has had a regularizer; where none has, nobody need look for them.
+    are_regularized = False
+
+    #: Grows whenever a variable is made, or its `trainable` is set.
+    generation = 0
+
+    @property
+    def trainable(self) -> bool:
+        """Whether optimizers change the variable."""
+        return self._trainable
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        self._trainable = value
+        Variable.generation += 1
+
+    @property
+    def regularizer(self) -> Any:
+        """What takes the variable and returns a scalar to add to the loss, or None."""
+        return self._regularizer
+
+    @regularizer.setter
+    def regularizer(self, function: Any) -> None:
+        self._regularizer = function
+        if function is not None:
+            Variable.are_regularized = True
+
     @property
     def is_source(self) -> bool:
         """Whether tapes watch the variable without being asked to."""
-        return self.trainable
+        return self._trainable
 
     def assign(self, value: Any) -> Variable:
         """Overwrite the array, and return the variable.

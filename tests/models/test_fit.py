@@ -1,5 +1,7 @@
 """Learning, evaluating, predicting: the loop around the engine."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from tolerances import FLOAT32_GRADIENT, FLOAT32_OUTPUT, FLOAT64_OUTPUT, assert_close
@@ -365,6 +367,27 @@ def test_training_follows_keras(rng, monkeypatch, average):
         assert_close(np.float32(values), np.float64(other[name]), FLOAT32_GRADIENT)
     for a, b in zip(ours.get_weights(), theirs.get_weights(), strict=True):
         assert_close(a, b, FLOAT32_GRADIENT)
+
+
+@pytest.mark.parametrize("is_frozen_first", [True, False])
+def test_freezing_between_two_batches_holds_from_the_next_one_on(rng, is_frozen_first):
+    x, y = points(rng)
+    model = Sequential([layers.Dense(4, activation="tanh"), layers.Dense(1)])
+    model.compile("sgd", "mse")
+    model.train_on_batch(x, y)
+    first = model.layers[0]
+    first.trainable = not is_frozen_first
+    kernels = [first.get_weights()[0]]
+
+    def end_batch(batch, logs):
+        kernels.append(first.get_weights()[0])
+        if batch == 1:
+            first.trainable = is_frozen_first
+
+    callback = LambdaCallback(on_train_batch_end=end_batch)
+    model.fit(x, y, batch_size=5, callbacks=[callback], verbose=0)
+    has_moved = [not np.array_equal(a, b) for a, b in pairwise(kernels)]
+    assert has_moved == [not is_frozen_first] * 2 + [is_frozen_first] * 2
 
 
 def test_losses_of_layers_count(rng):

@@ -6,6 +6,7 @@ here is handed out again as it is.  An array owns its memory until it and all it
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 from collections import defaultdict
@@ -17,8 +18,8 @@ from numpy.typing import DTypeLike, NDArray
 _ALIGNMENT = 64
 _KEPT_BYTES = 1 << 30
 
-# Memory that nobody uses, by size, each with the place of its first aligned byte.
-_free: defaultdict[int, list[tuple[_Memory, int]]] = defaultdict(list)
+# Memory that nobody uses, by size.
+_free: defaultdict[int, list[_Memory]] = defaultdict(list)
 _kept = 0
 _lock = threading.RLock()
 
@@ -34,7 +35,7 @@ if hasattr(os, "register_at_fork"):
 
 
 class _Memory(np.ndarray[Any, Any]):
-    """Bytes that are handed out again and again."""
+    """Aligned bytes that are handed out again and again."""
 
 
 class _Block(np.ndarray[Any, Any]):
@@ -44,8 +45,6 @@ class _Block(np.ndarray[Any, Any]):
     further than its own type goes: a block stays the base of what is made of it.
     """
 
-    start: int
-
     def __del__(self) -> None:
         global _kept
         if _lock is None:  # the interpreter is shutting down
@@ -54,7 +53,7 @@ class _Block(np.ndarray[Any, Any]):
         with _lock:
             if _kept + size <= _KEPT_BYTES:
                 memory: Any = self.base
-                _free[size].append((memory, self.start))
+                _free[size].append(memory)
                 _kept += size
 
 
@@ -62,21 +61,17 @@ def empty(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
     """Return an array of arbitrary content, 64-byte aligned."""
     global _kept
     dtype = np.dtype(dtype)
-    size = dtype.itemsize
-    for length in shape:
-        size *= length
-    size = _size_class(size)
+    size = _size_class(dtype.itemsize * math.prod(shape))
+    memory = None
     with _lock:
-        unused = _free[size]
-        memory, start = unused.pop() if unused else (None, 0)
-        if memory is not None:
+        if unused := _free.get(size):
+            memory = unused.pop()
             _kept -= size
     if memory is None:
-        memory = _Memory((size + _ALIGNMENT,), np.uint8)
-        start = -memory.ctypes.data % _ALIGNMENT
-    block = _Block((size,), np.uint8, memory, start)
-    block.start = start
-    array: NDArray[Any] = np.ndarray(shape, dtype, block)
+        room = np.empty(size + _ALIGNMENT, np.uint8)
+        start = -room.ctypes.data % _ALIGNMENT
+        memory = room[start : start + size].view(_Memory)
+    array: NDArray[Any] = np.ndarray(shape, dtype, _Block((size,), np.uint8, memory))
     return array
 
 
