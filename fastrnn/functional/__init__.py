@@ -7,7 +7,7 @@ into gradients of the arguments.  Everything above in the package uses only thes
 from fastrnn.functional.cross_entropy import cross_entropy
 from fastrnn.functional.ctc import ctc
 from fastrnn.functional.double_backward import rnn_double_backward
-from fastrnn.functional.dropout import apply_mask, dropout
+from fastrnn.functional.dropout import apply_mask, dropout, dropout_factors
 from fastrnn.functional.embedding import embedding, numbered, used_rows
 from fastrnn.functional.frozen import freeze
 from fastrnn.functional.linear import linear
@@ -24,6 +24,7 @@ __all__ = [
     "cross_entropy",
     "ctc",
     "dropout",
+    "dropout_factors",
     "embedding",
     "freeze",
     "linear",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -72,6 +73,18 @@ def dropout(
         return _apply(_validate.exactly("dy", dy, shape, dtype), rate, mixed)
 
     return _apply(x, rate, mixed), backward
+
+
+def dropout_factors(
+    shape: tuple[int, ...], dtype: Any, rate: float, key: int | tuple[int, ...]
+) -> Array:
+    """Return what `dropout` multiplies an array of this shape and dtype by."""
+    return _apply(_ones(shape, np.dtype(dtype)), rate, _mix(key))
+
+
+@lru_cache(maxsize=16)
+def _ones(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    return np.ones(shape, dtype)
 
 
 def apply_mask(x: Array, mask: Array) -> Array:

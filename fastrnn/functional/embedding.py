@@ -210,7 +210,7 @@ def _numbered(ids: NDArray[np.int32], V: int) -> tuple[NDArray[np.int64], NDArra
     like = scratch.view(np.float32)
     given: Any = ids
     kernel.number(None, kernel.Numbering(len(ids), V, given, scratch, places, rows, like), 1)
-    return rows[: rows[V]].copy(), places
+    return rows[: rows[V]], places
 
 
 def _validate_ids(ids: ArrayLike, V: int) -> tuple[NDArray[np.int32], tuple[int, ...]]:

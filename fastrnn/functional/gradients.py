@@ -15,9 +15,10 @@ class Gradients(NamedTuple):
     """What `backward` returns: a gradient for each argument of `rnn`.
 
     x is (T, B, I), or (vocabulary, I) for the table of `Embedded` input, or None where it was
-    not asked for; R and b are None where there are none.  norms (T, B) are those of the gradient
-    of h after each step, or None where they were not asked for.  extra has the gradients of the
-    cell's other weights by name, and is None for a cell without.
+    not asked for; R and b are None where there are none; state is () where it was not asked for.
+    norms (T, B) are those of the gradient of h after each step, or None where they were not asked
+    for.  extra has the gradients of the cell's other weights by name, and is None for a cell
+    without.
     """
 
     x: Array | None

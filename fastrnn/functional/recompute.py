@@ -91,8 +91,9 @@ class ChunkedRun:
         return self._whole.read_cotangents(dy, dstate, dstates)
 
     def backward(
-        self, dy: Array | None, dstate: States, dextra: States, wants_dx: bool, wants_norms: bool
-    ) -> Gradients:
+        self, dy: Array | None, dstate: States, dextra: States, wants_dx: bool, wants_norms: bool,
+        wants_dstate: bool = True,
+    ) -> Gradients:  # fmt: skip
         """Run all chunks again, each followed by its backward; return all gradients."""
         dtype = self.weights.dtype
         is_embedded = isinstance(self._sequences.x, Embedded)
@@ -116,7 +117,7 @@ class ChunkedRun:
                 norms[time] = gradients.norms
             total = _sum(total, gradients._replace(x=gradients.x if is_embedded else None))
         assert total is not None
-        state = gradients.state
+        state = gradients.state if wants_dstate else ()
         return total._replace(x=total.x if is_embedded else dx, state=state, norms=norms)
 
     def _chunk(self, index: int, *, training: bool) -> Run:

@@ -137,16 +137,17 @@ class Replay:
         return self._run.states()
 
     def backward(
-        self, dy: Array | None, dstate: States, dextra: States, wants_dx: bool, wants_norms: bool
-    ) -> Gradients:
+        self, dy: Array | None, dstate: States, dextra: States, wants_dx: bool, wants_norms: bool,
+        wants_dstate: bool = True,
+    ) -> Gradients:  # fmt: skip
         """Walk all steps backwards; as of a `Run`."""
         begun = self.begin_backward(dy, dstate, dextra, wants_dx, wants_norms)
         if begun is None:
             gradients = self._record_walk(dy, dstate, dextra, wants_dx, wants_norms)
             self._end(True)
-            return gradients
+            return gradients if wants_dstate else gradients._replace(state=())
         begun.calls.run()
-        return self.end_backward(begun)
+        return self.end_backward(begun, wants_dstate)
 
     def has_walk(self, dy: Array | None, dstate: States, dextra: States, wants_dx: bool) -> bool:
         """Return whether a walk backwards of this kind is written down."""
@@ -164,12 +165,14 @@ class Replay:
         walk.calls.point(self._exchanged(gradients, dy))
         return Begun(walk.calls, walk, gradients)
 
-    def end_backward(self, begun: Begun) -> Gradients:
+    def end_backward(self, begun: Begun, wants_dstate: bool = True) -> Gradients:
         """Return the gradients when the calls have been made."""
         _, walk, gradients = begun
-        state = self._run.take_initial(walk.dh, walk.dextra)
+        if wants_dstate:
+            state = self._run.take_initial(walk.dh, walk.dextra)
+            gradients = gradients._replace(state=state)
         self._end(True)
-        return gradients._replace(state=state)
+        return gradients
 
     def _record_walk(
         self, dy: Array | None, dstate: States, dextra: States, wants_dx: bool, wants_norms: bool

@@ -97,11 +97,12 @@ def rnn(
     state : tuple of (B, H) arrays
         The states after each sequence's last step.
     backward : callable
-        `backward(dy=None, dstate=None, *, dstates=None, wants_norms=False) -> Gradients`, with
-        dy (T, B, H), dstate a tuple like `state` whose entries may be None, and dstates likewise
-        gradients (T, B, H) of all states after every step, of which `backward.states()` returns
-        the values.  It overwrites what was saved and so runs once, and the arguments of the call
-        must not have changed before it does.
+        `backward(dy=None, dstate=None, *, dstates=None, wants_norms=False, wants_dstate=True) ->
+        Gradients`, with dy (T, B, H), dstate a tuple like `state` whose entries may be None, and
+        dstates likewise gradients (T, B, H) of all states after every step, of which
+        `backward.states()` returns the values.  Without `wants_dstate` the gradients of the
+        initial states are left out.  It overwrites what was saved and so runs once, and the
+        arguments of the call must not have changed before it does.
 
     Raises
     ------
@@ -217,10 +218,11 @@ class Backward:
         *,
         dstates: tuple[ArrayLike | None, ...] | None = None,
         wants_norms: bool = False,
+        wants_dstate: bool = True,
     ) -> Gradients:
         """Return the gradients; see `rnn`."""
         given = self._read(dy, dstate, dstates)
-        return self._run.backward(*given, self._wants_dx, wants_norms)
+        return self._run.backward(*given, self._wants_dx, wants_norms, wants_dstate=wants_dstate)
 
     def states(self) -> tuple[Array, ...]:
         """Return all states after every step, (T, B, H) each, before the gradients."""

@@ -303,6 +303,7 @@ class Run:
         wants_dx: bool,
         wants_norms: bool,
         dx_before: Array | None = None,
+        wants_dstate: bool = True,
     ) -> Gradients:
         """Walk all steps backwards; return all gradients.
 
@@ -317,7 +318,7 @@ class Run:
             squares = cotangents.squares.sum(axis=0, dtype=np.float64)
             by_row = np.sqrt(squares).astype(self.dtype)
             norms = time_steps.unview(by_row[:, None], self.steps, self.reverse, self.T)[..., 0]
-        state = self.take_initial(cotangents.dh, cotangents.dextra)
+        state = self.take_initial(cotangents.dh, cotangents.dextra) if wants_dstate else ()
         dR, extra = self._recurrent_gradient(), self._extra_gradients()
         return Gradients(dx, dW, dR, db, state, norms, extra)
 

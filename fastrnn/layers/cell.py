@@ -186,8 +186,7 @@ class Cell(Layer):
     def _draw(self, rate: float, shape: tuple[int, int]) -> Array:
         key = (self._seed, self._draws)
         self._draws += 1
-        mask, _ = functional.dropout(np.ones(shape, self.dtype), rate, key)
-        return mask
+        return functional.dropout_factors(shape, self.dtype, rate, key)
 
 
 class KerasCell(Cell):

@@ -71,7 +71,7 @@ class Dropout(Layer):
         self.step += 1
         shape = self._mask_shape(x.shape)
         if shape is not None:
-            mask, _ = functional.dropout(np.ones(shape, x.dtype), self.rate, key)
+            mask = functional.dropout_factors(shape, x.dtype, self.rate, key)
             return ops.multiply(x, mask)
         # Masks follow memory order, so that time-major data seen batch-major is not copied.
         value = x.value

@@ -74,7 +74,7 @@ class LookedUp(Tensor):
         rows, places = functional.numbered(ids, len(table))
         used, _ = functional.embedding(rows, table)
         shape = table.shape
-        return functional.Embedded(places, used), lambda d: RowGradients(rows, d, shape)
+        return functional.Embedded(places, used), lambda d: RowGradients.unchecked(rows, d, shape)
 
     def _look_up(self, ids: Array, factors: Array | None = None) -> tuple[Array, Any]:
         """Return rows, and what makes the table's gradient of theirs."""
@@ -82,7 +82,7 @@ class LookedUp(Tensor):
         rows, backward = functional.embedding(ids, self.table.value, factors)
 
         def pull(dy: Array) -> Any:
-            return RowGradients(*backward.rows(dy), shape) if is_sparse else backward(dy)
+            return RowGradients.unchecked(*backward.rows(dy), shape) if is_sparse else backward(dy)
 
         return rows, pull
 

@@ -195,10 +195,11 @@ def sequence(
     def to_inputs(dy: Array | None, *dstate: Array | None) -> list[Any]:
         if dy is not None:
             dy = dy.swapaxes(0, 1)[::seen]
-        d = backward(dy, dstate, wants_norms=cell.record_gradient_norms)
+        norms = cell.record_gradient_norms
+        d = backward(dy, dstate, wants_norms=norms, wants_dstate=bool(states))
         cell.gradient_norms = None if d.norms is None else d.norms[::turn]
         dx = None if d.x is None else to_source(d.x)
-        return [dx, *cell.gradients(d), *d.state[: len(states)]]
+        return [dx, *cell.gradients(d), *d.state]
 
     record([source, *cell.variables, *states], [outputs, *finals], to_inputs)
     return outputs, finals

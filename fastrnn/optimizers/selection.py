@@ -123,6 +123,9 @@ def as_rows(name: str, gradient: RowGradients, weight: Array) -> tuple[Array, Ar
 
 
 def _converted(name: str, value: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    if _is_plain(value) and value.shape == shape and value.dtype == dtype:
+        taken: Array = value
+        return taken
     wanted = f"{shape} numbers"
     array = _validate.as_array(_of(name), value, wanted)
     if array.shape != shape or array.dtype.kind not in "biuf":

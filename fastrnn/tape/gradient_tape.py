@@ -171,7 +171,7 @@ class GradientTape:
                 np.zeros(tensor.shape, tensor.dtype) if result is None else result
                 for tensor, result in zip(tensors, results, strict=True)
             ]
-        return _rebuilt(sources, iter(results))
+        return results if _is_flat(sources) else _rebuilt(sources, iter(results))
 
     def _run(self, targets: list[Node], kept: set[Node], sums: Sums) -> None:
         """Run computations backwards; leaves the gradients of `kept` in `sums`."""
@@ -248,17 +248,17 @@ def _result(tensor: Tensor, sums: Sums, taken: set[int]) -> Any:
     if gradient is None or (isinstance(gradient, RowGradients) and gradient.shape == tensor.shape):
         return gradient
     array = as_dense(gradient, tensor.shape, tensor.dtype)
-    is_free = array.flags.c_contiguous and array.flags.writeable
-    if not is_free or id(_owner(array)) in taken:
-        array = np.array(array, order="C")
-    taken.add(id(_owner(array)))
+    owner = _owner(array)
+    if not (array.flags.c_contiguous and array.flags.writeable) or id(owner) in taken:
+        array = owner = np.array(array, order="C")
+    taken.add(id(owner))
     return array
 
 
 def _owner(array: Array) -> Array:
     """Return the array whose memory this one shows."""
-    while isinstance(array.base, np.ndarray):
-        array = array.base
+    while isinstance(base := array.base, np.ndarray):
+        array = base
     return array
 
 
@@ -266,11 +266,16 @@ def _tensors(name: str, structure: Any) -> list[Tensor]:
     """Return the tensors of a structure in order."""
     if isinstance(structure, Tensor):
         return [structure]
-    leaves = list(_leaves(structure))
+    leaves = structure if _is_flat(structure) else list(_leaves(structure))
     for leaf in leaves:
         if not isinstance(leaf, Tensor):
             raise TypeError(f"{name}: expected Tensors, got {type(leaf).__name__} {leaf!r}"[:200])
     return leaves
+
+
+def _is_flat(structure: Any) -> bool:
+    """Return whether a structure is a list of tensors."""
+    return type(structure) is list and all(isinstance(leaf, Tensor) for leaf in structure)
 
 
 def _leaves(structure: Any) -> Iterator[Any]:

@@ -85,6 +85,14 @@ class RowGradients(PartialGradient):
         self.dtype = values.dtype
 
     @classmethod
+    def unchecked(cls, rows: Any, values: Any, shape: tuple[int, ...]) -> RowGradients:
+        """Return the gradient of arrays that are known to be as described."""
+        gradient = cls.__new__(cls)
+        gradient.rows, gradient.values = rows, values
+        gradient.shape, gradient.dtype = shape, values.dtype
+        return gradient
+
+    @classmethod
     def from_ids(cls, ids: Any, values: Any, shape: tuple[int, ...]) -> RowGradients:
         """Return the gradient of a table from those of rows looked up.
 

@@ -268,6 +268,7 @@ class Variable(Tensor):
 
     @trainable.setter
     def trainable(self, value: bool) -> None:
+        """Freeze the variable, or let it go."""
         self._trainable = value
         Variable.generation += 1
 
@@ -278,6 +279,7 @@ class Variable(Tensor):
 
     @regularizer.setter
     def regularizer(self, function: Any) -> None:
+        """Choose what is added to the loss; None for nothing."""
         self._regularizer = function
         if function is not None:
             Variable.are_regularized = True

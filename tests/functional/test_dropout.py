@@ -34,6 +34,12 @@ def test_numbers_are_dropped_or_scaled_and_backward_agrees(shape, dtype, rng):
     np.testing.assert_array_equal(backward(dy), np.where(kept, dy * dtype(1 / 0.75), 0))
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_factors_are_what_ones_become(dtype):
+    factors = functional.dropout_factors((3, 5), dtype, 0.25, (1, 2, 3))
+    np.testing.assert_array_equal(factors, dropout(np.ones((3, 5), dtype), 0.25, (1, 2, 3))[0])
+
+
 @pytest.mark.parametrize("rate", [0.001, 0.1, 0.5, 0.9, 0.999])
 def test_share_of_dropped_numbers_is_the_rate(rate):
     assert deviations(1 - mask(rate, 7).mean(), rate) < 4

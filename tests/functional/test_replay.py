@@ -56,7 +56,8 @@ def test_runs_of_a_kind_give_the_bits_of_a_first_run(rng, cell, dtype, sizes, re
     first = random_problem(rng, cell, *sizes, dtype)
     problems = [first, *(random_problem(rng, cell, *sizes, dtype) for _ in range(3))]
     extras = [extra_weights(cell, p) for p in problems]
-    kinds = [{}, {"wants_dx": False}, {"wants_norms": True}, {"training": False}]
+    kinds = [{}, *({name: False} for name in ("wants_dx", "wants_dstate", "training"))]
+    kinds.append({"wants_norms": True})
     calls = [
         (problem._replace(state=state), extra, kind)
         for kind in kinds
@@ -70,6 +71,15 @@ def test_runs_of_a_kind_give_the_bits_of_a_first_run(rng, cell, dtype, sizes, re
         for is_first in (False, True)
     )
     assert_same(results, wanted)
+
+
+@pytest.mark.parametrize("recompute", [None, 2])
+def test_gradients_of_the_states_are_left_out_where_they_are_not_wanted(rng, recompute):
+    problem = random_problem(rng, "lstm", 4, 2, 3, 17, np.float32)
+    for wants_dstate in (True, False) * 3:
+        _, _, backward = functional.rnn("lstm", *problem[:4], problem.state, recompute=recompute)
+        gradients = backward(problem.dy, wants_dstate=wants_dstate)
+        assert len(gradients.state) == (2 if wants_dstate else 0)
 
 
 def test_small_runs_are_kept_from_the_second_time_on(rng):
