@@ -78,7 +78,7 @@ def dropout(
 def dropout_factors(
     shape: tuple[int, ...], dtype: Any, rate: float, key: int | tuple[int, ...]
 ) -> Array:
-    """Return what `dropout` multiplies an array of this shape and dtype by."""
+    """Return what `dropout` multiplies an array (...) of this shape and dtype by."""
     return _apply(_ones(shape, np.dtype(dtype)), rate, _mix(key))
 
 
