@@ -64,8 +64,7 @@ def dropout(
     x = _validate.as_array("x", x, "float32 or float64")
     if x.dtype not in _validate.FLOATS:
         raise ValueError(f"x: expected float32 or float64, got {_validate.describe(x)}")
-    if not isinstance(rate, int | float | np.number) or not 0.0 <= rate < 1.0:
-        raise ValueError(f"rate: expected a number in [0, 1), got {rate!r}")
+    _check_rate(rate)
     mixed = _mix(key)
     shape, dtype = x.shape, x.dtype
 
@@ -78,8 +77,30 @@ def dropout(
 def dropout_factors(
     shape: tuple[int, ...], dtype: Any, rate: float, key: int | tuple[int, ...]
 ) -> Array:
-    """Return what `dropout` multiplies an array (...) of this shape and dtype by."""
-    return _apply(_ones(shape, np.dtype(dtype)), rate, _mix(key))
+    """Return what `dropout` multiplies arrays by.
+
+    Parameters
+    ----------
+    shape : tuple of ints
+    dtype : float32 or float64
+    rate, key
+        As `dropout` takes them.
+
+    Returns
+    -------
+    array (...) of that shape and dtype
+        1 / (1 - rate), or 0 where dropped.
+
+    Raises
+    ------
+    ValueError
+        If an argument is not as described; the message names it.
+    """
+    dtype = np.dtype(dtype)
+    if dtype not in _validate.FLOATS:
+        raise ValueError(f"dtype: expected float32 or float64, got {dtype}")
+    _check_rate(rate)
+    return _apply(_ones(shape, dtype), rate, _mix(key))
 
 
 @lru_cache(maxsize=16)
@@ -127,6 +148,11 @@ def _is_spaced(x: Array) -> bool:
     is_whole = all(stride % x.itemsize == 0 for stride in x.strides)
     is_dense = x.strides[-1] == x.itemsize or x.shape[-1] == 1
     return x.flags.aligned and is_whole and is_dense
+
+
+def _check_rate(rate: Any) -> None:
+    if not isinstance(rate, int | float | np.number) or not 0.0 <= rate < 1.0:
+        raise ValueError(f"rate: expected a number in [0, 1), got {rate!r}")
 
 
 def _apply(x: Array, rate: float, mixed: int) -> Array:

@@ -40,6 +40,13 @@ def test_factors_are_what_ones_become(dtype):
     np.testing.assert_array_equal(factors, dropout(np.ones((3, 5), dtype), 0.25, (1, 2, 3))[0])
 
 
+def test_factors_of_other_dtypes_are_refused():
+    with pytest.raises(ValueError, match="dtype: expected float32 or float64, got int64"):
+        functional.dropout_factors((3,), np.int64, 0.5, 0)
+    with pytest.raises(ValueError, match="rate: expected"):
+        functional.dropout_factors((3,), np.float32, 1.0, 0)
+
+
 @pytest.mark.parametrize("rate", [0.001, 0.1, 0.5, 0.9, 0.999])
 def test_share_of_dropped_numbers_is_the_rate(rate):
     assert deviations(1 - mask(rate, 7).mean(), rate) < 4
