@@ -312,6 +312,11 @@ def view(array: Array, steps: Steps, reverse: bool) -> StepView:
     return StepView(array, _multiples(steps.T, time), batch)
 
 
+def by_step(ids: NDArray[np.int32], steps: Steps, reverse: bool) -> NDArray[np.int32]:
+    """Return ids (T, sequences), or (N,) if flat, in the order of the steps, (N,)."""
+    return np.ascontiguousarray(view(ids[..., None], steps, reverse).array).reshape(-1)
+
+
 def _strides(array: Array) -> tuple[int, int]:
     """Return how many numbers lie from one step to the next, and from one sequence to the next."""
     return array.strides[0] // array.itemsize, array.strides[1] // array.itemsize
@@ -363,7 +368,7 @@ def _taken(rows: Array, packing: Packing) -> Array:
     if packing.taken is None:
         return rows
     taken = buffers.empty(rows.shape, rows.dtype)
-    moves.take(rows, packing.taken, taken)
+    moves.take(_as_floats(rows), packing.taken, _as_floats(taken))
     return taken
 
 

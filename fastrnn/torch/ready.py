@@ -14,6 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from fastrnn.functional import distinct
+from fastrnn.functional.distinct import Distinct
 from fastrnn.functional.options import Options
 from fastrnn.functional.run import Run
 from fastrnn.functional.weights import Weights
@@ -61,23 +63,26 @@ class Ready:
         Whether `backward` is to come.
     wants_dx : bool
         Whether that is to compute the gradient of x.
+    table : int
+        Rows of the table of distinct rows that stands for x; 0 where x itself is multiplied.
     """
 
     def __init__(
-        self, shelf: Shelf, unused: list[Ready], *, training: bool, wants_dx: bool
+        self, shelf: Shelf, unused: list[Ready], *, training: bool, wants_dx: bool, table: int
     ) -> None:
         self._shelf = shelf
         self._kind = kind = shelf.kind
         self._unused = unused
         self._training = training
         self._wants_dx = wants_dx
+        self._table = table
         self._is_one_way = kind.directions == 1
         self._runs: list[Run] = []
         self._h: Any = None  # (T + 1, B, S), of one direction: the first h, and y
         self._finals: list[tuple[Hashable, Tensor]] = []  # what final states are like
         self._first_state = 1 + kind.directions * kind.weights
         # The tensors that gradients depend on: x, w_hh and, where that of x is asked for, w_ih.
-        self._read = [0]
+        self._read = [] if table else [0]
         for first in range(1, self._first_state, kind.weights):
             self._read += [first, first + 1] if wants_dx else [first + 1]
         self._forward: Calls | None = None
@@ -89,11 +94,17 @@ class Ready:
         if self._forward is not None:
             self._unused.append(self)
 
-    def forward(self, tensors: Tensors) -> tuple[Tensor, ...]:
-        """Return y and the final states."""
+    def forward(self, tensors: Tensors, rows: Distinct | None) -> tuple[Tensor, ...]:
+        """Return y and the final states.
+
+        rows    the distinct rows of x, None where x is multiplied
+        """
         calls = self._forward
         if calls is None:
-            return self._record(tensors)
+            return self._record(tensors, rows)
+        if rows is not None:
+            for run in self._runs:
+                distinct.replace(run, rows)
         if self._is_one_way:
             y = torch.from_numpy(self._new_h())
             self._address = y.data_ptr() - self._offset
@@ -152,7 +163,7 @@ class Ready:
         y: Array = self._h[1:]
         return y
 
-    def _record(self, tensors: Tensors) -> tuple[Tensor, ...]:
+    def _record(self, tensors: Tensors, given: Distinct | None) -> tuple[Tensor, ...]:
         """Run forward and write down the calls."""
         kind, is_one_way = self._kind, self._is_one_way
         arrays = {place: tensor.numpy(force=True) for place, tensor in enumerate(tensors)}
@@ -169,6 +180,8 @@ class Ready:
                 b = bias.joined(kind, *parts[2:]) if kind.has_bias else None
             run = Run(Weights(cell, parts[0].T, parts[1].T, b), self._training)
             run.read_input(x, None, None, reverse=n == 1)
+            if given is not None:
+                distinct.multiply_once(run, given.copy())
             run.read_state(tuple(state[n] for state in states) or None)
             run.read_options(Options())
             with recorded() as walk:
@@ -198,6 +211,8 @@ class Ready:
         else:
             written = {"y": y}
         named = {("final", i): final for i, final in enumerate(finals)}
+        if given is not None:
+            del arrays[0]  # its rows are in the runs
         calls = Calls(directions, [], arrays | written | named, is_beside=self._is_beside)
         self._forward = calls if calls.is_complete else None
         self._shelf.is_vain = not calls.is_complete
@@ -277,11 +292,14 @@ class Ready:
             run: Any = each
             weights = run.weights
             if arrays is None:
-                weights.W = weights.R = run.x = run.x_rows = run.state = None
+                weights.W = weights.R = run.x = run.state = None
+                if not self._table:
+                    run.x_rows = None
             else:
                 first = 1 + n * self._kind.weights
                 weights.W, weights.R = arrays[first].T, arrays[first + 1].T
-                run.place_input(arrays[0])
+                if not self._table:
+                    run.place_input(arrays[0])
             if self._is_one_way:
                 run.h = None if arrays is None else self._h.reshape(-1, weights.features)
 
@@ -308,11 +326,15 @@ class Shelf:
         self.is_vain = is_vain or kind.mode == "LSTMP" or numbers > _MOST_NUMBERS
         self._unused: dict[Hashable, list[Ready]] = {}
 
-    def take(self, *, training: bool, wants_dx: bool) -> Ready | None:
-        """Return a run, or None: where none is possible, and the first time that one is wanted."""
+    def take(self, rows: Distinct | None, *, training: bool, wants_dx: bool) -> Ready | None:
+        """Return a run, or None: where none is possible, and the first time that one is wanted.
+
+        rows    the distinct rows of x, if they are to be multiplied once
+        """
         if self.is_vain:
             return None
-        key = training, wants_dx, get_num_threads()
+        table = 0 if rows is None else len(rows.table)
+        key = training, wants_dx, table, get_num_threads()
         unused = self._unused.get(key)
         if unused is None:
             self._unused[key] = []
@@ -321,7 +343,7 @@ class Shelf:
             return unused.pop()
         except IndexError:  # all are in use
             _make_room(self._numbers)
-            return Ready(self, unused, training=training, wants_dx=wants_dx)
+            return Ready(self, unused, training=training, wants_dx=wants_dx, table=table)
 
 
 # The shelves of each layer of a module, by the kind of the module and its tensors.
