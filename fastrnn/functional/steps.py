@@ -210,14 +210,25 @@ def flat_steps(given: Any, N: int, reverse: bool) -> Steps:
         raise ValueError(
             f"x.rows: expected {total} rows, as many as the lengths add up to, got {N}"
         )
-    steps = packed_steps(lengths, reverse)
+    return _flat_steps(lengths.tobytes(), reverse)
+
+
+@lru_cache(maxsize=8)
+def _flat_steps(given: bytes, reverse: bool) -> Steps:
+    """Return the steps of sequences, given the bytes of their lengths.
+
+    Both directions of all layers ask for those of a batch, one after the other.
+    """
+    lengths = np.frombuffer(given, np.int64)
+    if not reverse:
+        steps = packed_steps(lengths, False)
+        return steps._replace(packing=steps.packing and steps.packing._replace(is_flat=True))
+    steps = _flat_steps(given, False)
     assert steps.packing is not None
-    taken = None
-    if reverse:
-        t = np.repeat(np.arange(steps.T), np.diff(steps.rows))
-        place = np.arange(steps.N) - steps.rows[t]
-        taken = steps.rows[lengths[place] - 1 - t] + place
-    return steps._replace(packing=steps.packing._replace(is_flat=True, taken=taken))
+    t = np.repeat(np.arange(steps.T), np.diff(steps.rows))
+    place = np.arange(steps.N) - steps.rows[t]
+    taken = steps.rows[lengths[place] - 1 - t] + place
+    return steps._replace(packing=steps.packing._replace(start=lengths - 1, turn=-1, taken=taken))
 
 
 def _longest_first(sizes: Indices) -> Indices:
@@ -399,7 +410,15 @@ def splits(steps: Steps, workers: int) -> Indices:
     """Return the (workers + 1,) first places of equal shares of the rows."""
     if steps.packing is None:
         return _even_splits(steps.B, workers)
+    return _uneven_splits(steps.packing.falling.tobytes(), workers)
+
+
+@lru_cache(maxsize=64)
+def _uneven_splits(falling: bytes, workers: int) -> Indices:
+    """Return `splits` of places, given the bytes of their lengths."""
+    lengths = np.frombuffer(falling, np.int64)
     # A place belongs to the share that holds the middle of its rows.
-    middles = np.cumsum(steps.packing.falling) - steps.packing.falling / 2
-    ends = np.searchsorted(middles, np.arange(1, workers) * (steps.N / workers))
-    return np.concatenate([[0], ends, [steps.B]]).astype(np.int64)
+    ends = np.cumsum(lengths)
+    shares = np.arange(1, workers) * (ends[-1] / workers)
+    within = np.searchsorted(ends - lengths / 2, shares)
+    return np.concatenate([[0], within, [len(lengths)]]).astype(np.int64)

@@ -91,9 +91,11 @@ class Layers(Module, nn.RNNBase):
         is_neg = True in map(Tensor.is_neg, tensors)
         # What is to be read as another number than is there has to be copied.
         is_copied = is_flat or is_neg
+        # Of packed rows any number will do.
+        seen, flat_B = (tensors, 0) if not is_flat else ((x[:1], *tensors[1:]), layout.B)
         try:
-            strides = map(Tensor.stride, tensors)
-            key = is_copied, *_SIZES(self), *map(_GEOMETRY, tensors), *strides
+            strides = map(Tensor.stride, seen)
+            key = is_copied, flat_B, *_SIZES(self), *map(_GEOMETRY, seen), *strides
         except RuntimeError:  # some are sparse
             return None
         shelves = ready.shelves_of(key)

@@ -116,6 +116,7 @@ class _Course:
         """
         kind = self.kind
         x, weights, states = kind.parts([_array(tensor) for tensor in tensors])
+        self._has_states = bool(states)
         cell = CELLS[kind.mode]
         given = x if kind.layout is None else Packed(x, kind.layout.lengths)
         self._runs = []
@@ -156,8 +157,7 @@ class _Course:
         given = (None if d is None else _array(d) for d in (dy, *dstates))
         with on_threads_of_torch():
             results = self._gradients(*given)
-        # Zeros stand for initial states that were not given.
-        pairs = zip(results[: len(tensors)], needed, strict=True)
+        pairs = zip(results, needed, strict=True)
         return [torch.from_numpy(d) if is_needed else None for d, is_needed in pairs]
 
     def _gradients(self, dy: Array | None, *dstates: Array | None) -> list[Array | None]:
@@ -180,7 +180,7 @@ class _Course:
             biases = bias.split(kind, g.b) if kind.has_bias else ()
             projection = () if g.extra is None else (g.extra["P"].T,)
             dweights += [g.W.T, g.R.T, *biases, *projection]
-        return [dx, *dweights, *_stacked([g.state for g in gradients])]
+        return [dx, *dweights, *_stacked([g.state for g in gradients] * self._has_states)]
 
 
 def _array(tensor: Tensor) -> Array:
@@ -188,7 +188,7 @@ def _array(tensor: Tensor) -> Array:
 
 
 def _stacked(states: Sequence[Sequence[Array]]) -> list[Array]:
-    """Return the states (B, S) of one or two directions as (D, B, S) each."""
+    """Return the states (B, S) of one or two directions as (D, B, S) each; none of none."""
     if len(states) == 1:
         return [state[None] for state in states[0]]
     return [np.stack(pair) for pair in zip(*states, strict=True)]
