@@ -23,7 +23,7 @@ from fastrnn.kernels.cpu import buffers, moves, plan
 from fastrnn.kernels.cpu.task import address_of, recorded
 from fastrnn.kernels.cpu.threads import get_num_threads
 from fastrnn.torch import bias
-from fastrnn.torch.calls import Calls
+from fastrnn.torch.calls import Calls, Places
 from fastrnn.torch.kind import CELLS, Kind
 
 Array = NDArray[Any]
@@ -38,6 +38,8 @@ _MOST_IN_ALL = 1 << 25
 
 # Arrays of at most so many bytes NumPy makes sooner than `buffers`.
 _SMALL_BYTES = 1 << 16
+
+_empty_like = torch.empty_like
 
 # The names of the gradients of the final states.
 _ENDS = ("dh", "dc")
@@ -86,7 +88,7 @@ class Ready:
         for first in range(1, self._first_state, kind.weights):
             self._read += [first, first + 1] if wants_dx else [first + 1]
         self._forward: Calls | None = None
-        self._walks: dict[Hashable, tuple[Calls, list[tuple[int, Hashable]]]] = {}
+        self._walks: dict[Hashable, tuple[Calls, list[tuple[int, Places]]]] = {}
 
     def put_back(self) -> None:
         """Let others use it."""
@@ -114,7 +116,7 @@ class Ready:
             calls.point_at("y", y.data_ptr())
         outputs = [y]
         for name, like in self._finals:
-            final = torch.empty_like(like)
+            final = _empty_like(like)
             calls.point_at(name, final.data_ptr())
             outputs.append(final)
         calls.read(tensors)
@@ -144,13 +146,15 @@ class Ready:
         for name, d in given.items():
             calls.point_at(name, d.data_ptr())
         found: Found = [None] * len(tensors)
-        for place, name in written:
+        for place, words in written:
             tensor = tensors[place]
             if place or tensor.is_contiguous():
-                gradient = torch.empty_like(tensor)
+                gradient = _empty_like(tensor)
             else:
-                gradient = torch.empty_like(tensor, memory_format=torch.contiguous_format)
-            calls.point_at(name, gradient.data_ptr())
+                gradient = _empty_like(tensor, memory_format=torch.contiguous_format)
+            address = gradient.data_ptr()
+            for arguments, word, offset in words:
+                arguments[word] = address + offset
             found[place] = gradient
         calls.read(tensors)
         calls.run()
@@ -278,7 +282,7 @@ class Ready:
         named = {("d", place): gradient for place, gradient in gradients.items()}
         calls = Calls(directions, last, arrays | read | named, is_beside=self._is_beside)
         if calls.is_complete:
-            self._walks[key] = calls, [(place, ("d", place)) for place in gradients]
+            self._walks[key] = calls, [(place, calls.places["d", place]) for place in gradients]
         self._lend(None)
         return [
             torch.from_numpy(gradients[place]) if place in gradients else None
@@ -373,6 +377,8 @@ def _make_room(numbers: int) -> None:
 
 class Held:
     """A run in use: others may use it when nobody refers to it any more."""
+
+    __slots__ = ("_ready", "backward")
 
     def __init__(self, ready: Ready) -> None:
         self._ready = ready

@@ -84,7 +84,7 @@ def _begin(
 def _repeating_rows(tensors: Sequence[Tensor]) -> Distinct | None:
     """Return the distinct rows of x if x is large and many of its rows repeat."""
     x, W = tensors[:2]
-    is_large = x.numel() * len(W) >= _WORTH_A_SEARCH
+    is_large = x.numel() * W.shape[0] >= _WORTH_A_SEARCH
     return distinct_rows(_array(x)) if is_large else None
 
 
@@ -215,9 +215,11 @@ class _Recurrence(torch.autograd.Function):
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(*tensors)
         ctx.kind, ctx.course = kind, course if is_kept else None
-        # Has the version of the output, but holds no reference to the graph.
-        ctx.y = outputs[0].detach()
-        ctx.version = ctx.y._version
+        ctx.y = None
+        if kind.directions == 1:
+            # Has the version of the output, but holds no reference to the graph.
+            ctx.y = outputs[0].detach()
+            ctx.version = ctx.y._version
         return outputs
 
     @staticmethod
@@ -229,7 +231,7 @@ class _Recurrence(torch.autograd.Function):
         if is_batched or torch.is_grad_enabled():
             return (None, None, *_differentiable(ctx.kind, tensors, gradients, needed))
         course: Held | _Course | None = ctx.course
-        is_y_written = ctx.kind.directions == 1 and course and ctx.y._version != ctx.version
+        is_y_written = course and ctx.y is not None and ctx.y._version != ctx.version
         ctx.course = ctx.y = None
         if course is None or is_y_written:
             _, course = _begin(ctx.kind, None, tensors, training=True, wants_dx=needed[0])
