@@ -155,7 +155,9 @@ class Layers(Module, nn.RNNBase):
         for first in range(0, len(weights), n):
             (gates, I), S = weights[first].shape, weights[first + 1].shape[1]
             numbers = kind.directions * (rows + I + S) * gates
-            shelves.append(ready.Shelf(kind, numbers, step_rows, is_vain=is_vain))
+            shelves.append(
+                ready.Shelf(kind, numbers, step_rows, is_vain=is_vain, may_repeat=first == 0)
+            )
         return tuple(shelves)
 
     def _fits(self, x: Tensor, B: int, states: Tensors, weights: Tensors) -> bool:

@@ -321,11 +321,16 @@ class Shelf:
         Rows of their only step, if it may be better left to torch.nn.
     is_vain : bool
         Whether there can be no such runs, as something has to be copied first.
+    may_repeat : bool
+        Whether rows of x may be equal: it is no output of a layer.
     """
 
-    def __init__(self, kind: Kind, numbers: int, step_rows: int | None, *, is_vain: bool) -> None:
+    def __init__(
+        self, kind: Kind, numbers: int, step_rows: int | None, *, is_vain: bool, may_repeat: bool
+    ) -> None:
         self.kind = kind
         self.step_rows = step_rows
+        self.may_repeat = may_repeat
         self._numbers = numbers
         self.is_vain = is_vain or kind.mode == "LSTMP" or numbers > _MOST_NUMBERS
         self._unused: dict[Hashable, list[Ready]] = {}

@@ -59,7 +59,7 @@ def run(kind: Kind, *tensors: Tensor, shelf: Shelf | None = None) -> tuple[Tenso
     if torch.is_grad_enabled() and True in map(_requires_grad, tensors):
         outputs: tuple[Tensor, ...] = _Recurrence.apply(kind, shelf, *tensors)  # type: ignore[no-untyped-call]
         return outputs
-    rows = _repeating_rows(tensors)
+    rows = _repeating_rows(shelf, tensors)
     ready = None if shelf is None else shelf.take(rows, training=False, wants_dx=False)
     if ready is None:
         return _outputs(_Course(kind, tensors, rows, training=False, wants_dx=False))
@@ -72,7 +72,7 @@ def _begin(
     kind: Kind, shelf: Shelf | None, tensors: Sequence[Tensor], *, training: bool, wants_dx: bool
 ) -> tuple[tuple[Tensor, ...], Held | _Course]:
     """Run a layer forward; return the results, and what has the gradients."""
-    rows = _repeating_rows(tensors)
+    rows = _repeating_rows(shelf, tensors)
     ready = None if shelf is None else shelf.take(rows, training=training, wants_dx=wants_dx)
     if ready is not None:
         held = Held(ready)
@@ -81,11 +81,12 @@ def _begin(
     return _outputs(course), course
 
 
-def _repeating_rows(tensors: Sequence[Tensor]) -> Distinct | None:
+def _repeating_rows(shelf: Shelf | None, tensors: Sequence[Tensor]) -> Distinct | None:
     """Return the distinct rows of x if x is large and many of its rows repeat."""
     x, W = tensors[:2]
-    is_large = x.numel() * W.shape[0] >= _WORTH_A_SEARCH
-    return distinct_rows(_array(x)) if is_large else None
+    if shelf is None or not shelf.may_repeat or x.numel() * W.shape[0] < _WORTH_A_SEARCH:
+        return None
+    return distinct_rows(_array(x))
 
 
 def _outputs(course: _Course) -> tuple[Tensor, ...]:
