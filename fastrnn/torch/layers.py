@@ -91,8 +91,9 @@ class Layers(Module, nn.RNNBase):
         is_neg = True in map(Tensor.is_neg, tensors)
         # What is to be read as another number than is there has to be copied.
         is_copied = is_flat or is_neg
-        # Of packed rows any number will do.
-        seen, flat_B = (tensors, 0) if not is_flat else ((x[:1], *tensors[1:]), layout.B)
+        # Of unequal sequences any number of rows will do.
+        flat_B = layout.B if layout is not None and is_flat else 0
+        seen = (x[:1], *tensors[1:]) if is_flat else tensors
         try:
             strides = map(Tensor.stride, seen)
             key = is_copied, flat_B, *_SIZES(self), *map(_GEOMETRY, seen), *strides
