@@ -24,6 +24,9 @@ from fastrnn.kernels.cpu.threads import workers_over
 Array = NDArray[Any]
 Indices = NDArray[np.int64]
 
+# What tells a kernel without floats a number format.
+_FLOATS = np.zeros(1, np.float32)
+
 
 class Steps(NamedTuple):
     """Rows `rows[t] .. rows[t + 1]` belong to step t.
@@ -202,7 +205,20 @@ def flat_steps(given: Any, N: int, reverse: bool) -> Steps:
 
     given    the lengths of `options.Packed`, checked here
     """
-    lengths = _validate.lengths_array(given, N, max(1, np.size(given)))
+    lengths = _validate.as_array("lengths", given, f"integers in 1..{N}")
+    if lengths.dtype != np.int64:
+        lengths = _validate.lengths_array(lengths, N, max(1, lengths.size))
+    return _flat_steps(lengths.tobytes(), lengths.shape, N)[reverse]
+
+
+@lru_cache(maxsize=8)
+def _flat_steps(given: bytes, shape: tuple[int, ...], N: int) -> tuple[Steps, Steps]:
+    """Return the steps of packed sequences forwards and backwards, given the bytes of lengths.
+
+    All layers ask for those of a batch one after the other, and in both directions.
+    """
+    B = len(given) // 8
+    lengths = _validate.lengths_array(np.frombuffer(given, np.int64).reshape(shape), N, max(1, B))
     if lengths.min() < 1 or (np.diff(lengths) > 0).any():
         raise ValueError("x.lengths: expected numbers of at least 1, the highest first")
     if lengths.sum() != N:
@@ -210,25 +226,15 @@ def flat_steps(given: Any, N: int, reverse: bool) -> Steps:
         raise ValueError(
             f"x.rows: expected {total} rows, as many as the lengths add up to, got {N}"
         )
-    return _flat_steps(lengths.tobytes(), reverse)
-
-
-@lru_cache(maxsize=8)
-def _flat_steps(given: bytes, reverse: bool) -> Steps:
-    """Return the steps of sequences, given the bytes of their lengths.
-
-    Both directions of all layers ask for those of a batch, one after the other.
-    """
-    lengths = np.frombuffer(given, np.int64)
-    if not reverse:
-        steps = packed_steps(lengths, False)
-        return steps._replace(packing=steps.packing and steps.packing._replace(is_flat=True))
-    steps = _flat_steps(given, False)
-    assert steps.packing is not None
-    t = np.repeat(np.arange(steps.T), np.diff(steps.rows))
-    place = np.arange(steps.N) - steps.rows[t]
-    taken = steps.rows[lengths[place] - 1 - t] + place
-    return steps._replace(packing=steps.packing._replace(start=lengths - 1, turn=-1, taken=taken))
+    T = int(lengths[0])
+    rows, final, taken = (np.empty(count, np.int64) for count in (T + 1, B, N))
+    kernel.lay_out(None, kernel.Layout(T, B, lengths, rows, final, taken, _FLOATS), 1)
+    places, nothing = np.arange(B), np.zeros_like(lengths)
+    there = Packing(
+        places, nothing, nothing, lengths, final, lengths, places, places, nothing > 0, 1, True
+    )
+    back = there._replace(start=lengths - 1, turn=-1, taken=taken)
+    return Steps(T, B, N, rows, there), Steps(T, B, N, rows, back)
 
 
 def _longest_first(sizes: Indices) -> Indices:
