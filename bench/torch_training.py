@@ -118,10 +118,12 @@ LANGUAGE, TAGGER = Task(LanguageModel, language_losses), Task(Tagger, tagger_los
 #: What is trained.  Models of characters have the 65 of Shakespeare's plays; the words are those of
 #: WikiText-2, and of CoNLL-2003 with its 9 tags.
 SIZES = {
+    "language model, characters, 64 units": (LANGUAGE, Sizes(64, 50, 50, 65, 65)),
     "language model, characters, 128 units": (LANGUAGE, Sizes(128, 50, 50, 65, 65)),
     "language model, characters, 256 units": (LANGUAGE, Sizes(256, 32, 64, 65, 65)),
     "language model, characters, 512 units": (LANGUAGE, Sizes(512, 64, 100, 65, 65)),
     "language model, words, 200 units": (LANGUAGE, Sizes(200, 20, 35, 33278, 33278)),
+    "tagger, 64 units": (TAGGER, Sizes(64, 32, 25, 23625, 9)),
     "tagger, 100 units": (TAGGER, Sizes(100, 32, 25, 23625, 9)),
     "tagger, 128 units": (TAGGER, Sizes(128, 64, 25, 23625, 9)),
     "tagger, 256 units": (TAGGER, Sizes(256, 32, 25, 23625, 9)),

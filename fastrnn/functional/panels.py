@@ -144,7 +144,7 @@ def packed(matrix: Array, panels: Panels) -> Array:
     matrix = _readable(matrix)
     K = matrix.shape[0]
     target = buffers.empty((panels.number, K, panels.width), matrix.dtype)
-    workers = schedule.workers_for(target.size * 16, panels.number)
+    workers = schedule.workers_to_move(target.size, panels.number)
     pack.pack(None, _arguments(matrix, panels, target), workers)
     return target
 
@@ -155,7 +155,7 @@ def packed_transposed(matrix: Array, panels: Panels) -> Array:
     blocks = -(-matrix.shape[0] // panels.lanes)
     size = panels.number * panels.width * blocks * panels.lanes
     target = buffers.empty((size,), matrix.dtype)
-    workers = schedule.workers_for(size * 16, blocks)
+    workers = schedule.workers_to_move(size, blocks)
     pack.pack_transposed(None, _arguments(matrix, panels, target), workers)
     return target
 
@@ -185,5 +185,5 @@ def unpacked_like(matrix: Array, source: Array, panels: Panels) -> Array:
 
 def unpack_into(matrix: Array, source: Array, panels: Panels) -> None:
     """Write those columns of a matrix (K, columns) that the panels (panels, K, width) hold."""
-    workers = schedule.workers_for(source.size * 16, panels.number)
+    workers = schedule.workers_to_move(source.size, panels.number)
     pack.unpack(None, _arguments(matrix, panels, source), workers)

@@ -41,6 +41,7 @@ class Run:
         self.dprojected: Any = None
         self.gates: Any = None
         self.dx_before: Array | None = None
+        self.is_repeating = False  # see `distinct.multiply_once`
 
     def read_input(self, x: Any, lengths: Any, resets: Any, reverse: bool) -> None:
         """Check x, lengths and resets, and put x into the order of the steps."""
@@ -79,8 +80,7 @@ class Run:
         if self.ids is None:
             self.place_input(x)
         else:
-            by_step = time_steps.view(self.ids[:, :, None], self.steps, reverse).array
-            self.ids = np.ascontiguousarray(by_step).reshape(-1)
+            self.ids = time_steps.by_step(self.ids, self.steps, reverse)
             self.x_rows = time_steps.all_rows(self.E, self.E.shape[0], weights.I)
 
     def _read_packed(self, x: Packed, reverse: bool) -> None:
@@ -386,7 +386,8 @@ class Run:
         dW = unpacked_like(weights.W, dW, tile.input.panels)
         if weights.b is not None and db is not None:
             db = unpacked(db, tile.all, len(weights.b))[0]
-        dx = input_gradient(weights.W, da, tile.all, tile.input) if wants_dx else None
+        of_x = self.gates if self.is_repeating else da
+        dx = input_gradient(weights.W, of_x, tile.all, tile.input) if wants_dx else None
         return self._as_given(dx), dW, db
 
     def _as_given(self, dx: Array | None) -> Array | None:
@@ -394,7 +395,7 @@ class Run:
         if dx is not None and self.dx_before is not None:
             time_steps.unview_into(dx, self.steps, self.reverse, self.dx_before, is_added=True)
             return self.dx_before
-        if dx is not None and self.ids is None:
+        if dx is not None and (self.ids is None or self.is_repeating):
             dx = time_steps.unview(dx, self.steps, self.reverse, self.T)
             if self.embedding_backward is not None:
                 dx = self.embedding_backward(dx)

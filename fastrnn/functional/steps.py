@@ -24,6 +24,9 @@ from fastrnn.kernels.cpu.threads import workers_over
 Array = NDArray[Any]
 Indices = NDArray[np.int64]
 
+# What tells a kernel without floats a number format.
+_FLOATS = np.zeros(1, np.float32)
+
 
 class Steps(NamedTuple):
     """Rows `rows[t] .. rows[t + 1]` belong to step t.
@@ -202,7 +205,20 @@ def flat_steps(given: Any, N: int, reverse: bool) -> Steps:
 
     given    the lengths of `options.Packed`, checked here
     """
-    lengths = _validate.lengths_array(given, N, max(1, np.size(given)))
+    lengths = _validate.as_array("lengths", given, f"integers in 1..{N}")
+    if lengths.dtype != np.int64:
+        lengths = _validate.lengths_array(lengths, N, max(1, lengths.size))
+    return _flat_steps(lengths.tobytes(), lengths.shape, N)[reverse]
+
+
+@lru_cache(maxsize=8)
+def _flat_steps(given: bytes, shape: tuple[int, ...], N: int) -> tuple[Steps, Steps]:
+    """Return the steps of packed sequences forwards and backwards, given the bytes of lengths.
+
+    All layers ask for those of a batch one after the other, and in both directions.
+    """
+    B = len(given) // 8
+    lengths = _validate.lengths_array(np.frombuffer(given, np.int64).reshape(shape), N, max(1, B))
     if lengths.min() < 1 or (np.diff(lengths) > 0).any():
         raise ValueError("x.lengths: expected numbers of at least 1, the highest first")
     if lengths.sum() != N:
@@ -210,14 +226,15 @@ def flat_steps(given: Any, N: int, reverse: bool) -> Steps:
         raise ValueError(
             f"x.rows: expected {total} rows, as many as the lengths add up to, got {N}"
         )
-    steps = packed_steps(lengths, reverse)
-    assert steps.packing is not None
-    taken = None
-    if reverse:
-        t = np.repeat(np.arange(steps.T), np.diff(steps.rows))
-        place = np.arange(steps.N) - steps.rows[t]
-        taken = steps.rows[lengths[place] - 1 - t] + place
-    return steps._replace(packing=steps.packing._replace(is_flat=True, taken=taken))
+    T = int(lengths[0])
+    rows, final, taken = (np.empty(count, np.int64) for count in (T + 1, B, N))
+    kernel.lay_out(None, kernel.Layout(T, B, lengths, rows, final, taken, _FLOATS), 1)
+    places, nothing = np.arange(B), np.zeros_like(lengths)
+    there = Packing(
+        places, nothing, nothing, lengths, final, lengths, places, places, nothing > 0, 1, True
+    )
+    back = there._replace(start=lengths - 1, turn=-1, taken=taken)
+    return Steps(T, B, N, rows, there), Steps(T, B, N, rows, back)
 
 
 def _longest_first(sizes: Indices) -> Indices:
@@ -312,6 +329,11 @@ def view(array: Array, steps: Steps, reverse: bool) -> StepView:
     return StepView(array, _multiples(steps.T, time), batch)
 
 
+def by_step(ids: NDArray[np.int32], steps: Steps, reverse: bool) -> NDArray[np.int32]:
+    """Return ids (T, sequences), or (N,) if flat, in the order of the steps, (N,)."""
+    return np.ascontiguousarray(view(ids[..., None], steps, reverse).array).reshape(-1)
+
+
 def _strides(array: Array) -> tuple[int, int]:
     """Return how many numbers lie from one step to the next, and from one sequence to the next."""
     return array.strides[0] // array.itemsize, array.strides[1] // array.itemsize
@@ -363,7 +385,7 @@ def _taken(rows: Array, packing: Packing) -> Array:
     if packing.taken is None:
         return rows
     taken = buffers.empty(rows.shape, rows.dtype)
-    moves.take(rows, packing.taken, taken)
+    moves.take(_as_floats(rows), packing.taken, _as_floats(taken))
     return taken
 
 
@@ -394,7 +416,15 @@ def splits(steps: Steps, workers: int) -> Indices:
     """Return the (workers + 1,) first places of equal shares of the rows."""
     if steps.packing is None:
         return _even_splits(steps.B, workers)
+    return _uneven_splits(steps.packing.falling.tobytes(), workers)
+
+
+@lru_cache(maxsize=64)
+def _uneven_splits(falling: bytes, workers: int) -> Indices:
+    """Return `splits` of places, given the bytes of their lengths."""
+    lengths = np.frombuffer(falling, np.int64)
     # A place belongs to the share that holds the middle of its rows.
-    middles = np.cumsum(steps.packing.falling) - steps.packing.falling / 2
-    ends = np.searchsorted(middles, np.arange(1, workers) * (steps.N / workers))
-    return np.concatenate([[0], ends, [steps.B]]).astype(np.int64)
+    ends = np.cumsum(lengths)
+    shares = np.arange(1, workers) * (ends[-1] / workers)
+    within = np.searchsorted(ends - lengths / 2, shares)
+    return np.concatenate([[0], within, [len(lengths)]]).astype(np.int64)

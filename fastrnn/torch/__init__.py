@@ -15,6 +15,9 @@ Packing the weights, which is done in every call so that every change of them is
 than a single step of few rows: cells, and calls of RNN and GRU with one step, are torch.nn's own
 below 512 rows and while they are trained.
 
+Rows of a large input that are equal, as those of a small embedding or of padding, are multiplied
+with the input weights once.
+
 How many threads take part is up to `fastrnn.set_num_threads`, not to `torch.set_num_threads`.
 They are those of torch itself, on Linux, where it has as many: its threads stay awake for some
 milliseconds after each operation, and others would have to share the processors with them.

@@ -16,6 +16,9 @@ from fastrnn.torch.threads import on_threads_of_torch
 Array = NDArray[Any]
 Tensors = Sequence[Tensor]
 
+# Where the address of an array is to be written, and how far on it is to point.
+Places = list[tuple[memoryview, int, int]]
+
 
 class Calls:
     """Recorded calls of one or two directions, and those that come after both.
@@ -41,8 +44,8 @@ class Calls:
         lists = [*directions, last] if is_beside else [[*chain(*directions), *last]]
         self._recordings = [Recording(calls, arrays) for calls in lists]
         self._is_beside = is_beside
-        #: Where the address of an array is to be written, and how far on it is to point.
-        self.places: dict[Any, list[tuple[memoryview, int, int]]] = {
+        #: Of each array by its name.
+        self.places: dict[Any, Places] = {
             name: [(r.words, *place) for r in self._recordings for place in r.places[name]]
             for name in arrays
         }

@@ -91,9 +91,12 @@ class Layers(Module, nn.RNNBase):
         is_neg = True in map(Tensor.is_neg, tensors)
         # What is to be read as another number than is there has to be copied.
         is_copied = is_flat or is_neg
+        # Of unequal sequences any number of rows will do.
+        flat_B = layout.B if layout is not None and is_flat else 0
+        seen = (x[:1], *tensors[1:]) if is_flat else tensors
         try:
-            strides = map(Tensor.stride, tensors)
-            key = is_copied, *_SIZES(self), *map(_GEOMETRY, tensors), *strides
+            strides = map(Tensor.stride, seen)
+            key = is_copied, flat_B, *_SIZES(self), *map(_GEOMETRY, seen), *strides
         except RuntimeError:  # some are sparse
             return None
         shelves = ready.shelves_of(key)
@@ -153,7 +156,9 @@ class Layers(Module, nn.RNNBase):
         for first in range(0, len(weights), n):
             (gates, I), S = weights[first].shape, weights[first + 1].shape[1]
             numbers = kind.directions * (rows + I + S) * gates
-            shelves.append(ready.Shelf(kind, numbers, step_rows, is_vain=is_vain))
+            shelves.append(
+                ready.Shelf(kind, numbers, step_rows, is_vain=is_vain, may_repeat=first == 0)
+            )
         return tuple(shelves)
 
     def _fits(self, x: Tensor, B: int, states: Tensors, weights: Tensors) -> bool:

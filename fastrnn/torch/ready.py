@@ -14,6 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from fastrnn.functional import distinct
+from fastrnn.functional.distinct import Distinct
 from fastrnn.functional.options import Options
 from fastrnn.functional.run import Run
 from fastrnn.functional.weights import Weights
@@ -21,7 +23,7 @@ from fastrnn.kernels.cpu import buffers, moves, plan
 from fastrnn.kernels.cpu.task import address_of, recorded
 from fastrnn.kernels.cpu.threads import get_num_threads
 from fastrnn.torch import bias
-from fastrnn.torch.calls import Calls
+from fastrnn.torch.calls import Calls, Places
 from fastrnn.torch.kind import CELLS, Kind
 
 Array = NDArray[Any]
@@ -36,6 +38,8 @@ _MOST_IN_ALL = 1 << 25
 
 # Arrays of at most so many bytes NumPy makes sooner than `buffers`.
 _SMALL_BYTES = 1 << 16
+
+_empty_like = torch.empty_like
 
 # The names of the gradients of the final states.
 _ENDS = ("dh", "dc")
@@ -61,27 +65,30 @@ class Ready:
         Whether `backward` is to come.
     wants_dx : bool
         Whether that is to compute the gradient of x.
+    table : int
+        Rows of the table of distinct rows that stands for x; 0 where x itself is multiplied.
     """
 
     def __init__(
-        self, shelf: Shelf, unused: list[Ready], *, training: bool, wants_dx: bool
+        self, shelf: Shelf, unused: list[Ready], *, training: bool, wants_dx: bool, table: int
     ) -> None:
         self._shelf = shelf
         self._kind = kind = shelf.kind
         self._unused = unused
         self._training = training
         self._wants_dx = wants_dx
+        self._table = table
         self._is_one_way = kind.directions == 1
         self._runs: list[Run] = []
         self._h: Any = None  # (T + 1, B, S), of one direction: the first h, and y
         self._finals: list[tuple[Hashable, Tensor]] = []  # what final states are like
         self._first_state = 1 + kind.directions * kind.weights
         # The tensors that gradients depend on: x, w_hh and, where that of x is asked for, w_ih.
-        self._read = [0]
+        self._read = [] if table else [0]
         for first in range(1, self._first_state, kind.weights):
             self._read += [first, first + 1] if wants_dx else [first + 1]
         self._forward: Calls | None = None
-        self._walks: dict[Hashable, tuple[Calls, list[tuple[int, Hashable]]]] = {}
+        self._walks: dict[Hashable, tuple[Calls, list[tuple[int, Places]]]] = {}
 
     def put_back(self) -> None:
         """Let others use it."""
@@ -89,11 +96,17 @@ class Ready:
         if self._forward is not None:
             self._unused.append(self)
 
-    def forward(self, tensors: Tensors) -> tuple[Tensor, ...]:
-        """Return y and the final states."""
+    def forward(self, tensors: Tensors, rows: Distinct | None) -> tuple[Tensor, ...]:
+        """Return y and the final states.
+
+        rows    the distinct rows of x, None where x is multiplied
+        """
         calls = self._forward
         if calls is None:
-            return self._record(tensors)
+            return self._record(tensors, rows)
+        if rows is not None:
+            for run in self._runs:
+                distinct.replace(run, rows)
         if self._is_one_way:
             y = torch.from_numpy(self._new_h())
             self._address = y.data_ptr() - self._offset
@@ -103,7 +116,7 @@ class Ready:
             calls.point_at("y", y.data_ptr())
         outputs = [y]
         for name, like in self._finals:
-            final = torch.empty_like(like)
+            final = _empty_like(like)
             calls.point_at(name, final.data_ptr())
             outputs.append(final)
         calls.read(tensors)
@@ -133,13 +146,15 @@ class Ready:
         for name, d in given.items():
             calls.point_at(name, d.data_ptr())
         found: Found = [None] * len(tensors)
-        for place, name in written:
+        for place, words in written:
             tensor = tensors[place]
             if place or tensor.is_contiguous():
-                gradient = torch.empty_like(tensor)
+                gradient = _empty_like(tensor)
             else:
-                gradient = torch.empty_like(tensor, memory_format=torch.contiguous_format)
-            calls.point_at(name, gradient.data_ptr())
+                gradient = _empty_like(tensor, memory_format=torch.contiguous_format)
+            address = gradient.data_ptr()
+            for arguments, word, offset in words:
+                arguments[word] = address + offset
             found[place] = gradient
         calls.read(tensors)
         calls.run()
@@ -152,7 +167,7 @@ class Ready:
         y: Array = self._h[1:]
         return y
 
-    def _record(self, tensors: Tensors) -> tuple[Tensor, ...]:
+    def _record(self, tensors: Tensors, given: Distinct | None) -> tuple[Tensor, ...]:
         """Run forward and write down the calls."""
         kind, is_one_way = self._kind, self._is_one_way
         arrays = {place: tensor.numpy(force=True) for place, tensor in enumerate(tensors)}
@@ -169,6 +184,8 @@ class Ready:
                 b = bias.joined(kind, *parts[2:]) if kind.has_bias else None
             run = Run(Weights(cell, parts[0].T, parts[1].T, b), self._training)
             run.read_input(x, None, None, reverse=n == 1)
+            if given is not None:
+                distinct.multiply_once(run, given.copy())
             run.read_state(tuple(state[n] for state in states) or None)
             run.read_options(Options())
             with recorded() as walk:
@@ -198,6 +215,8 @@ class Ready:
         else:
             written = {"y": y}
         named = {("final", i): final for i, final in enumerate(finals)}
+        if given is not None:
+            del arrays[0]  # its rows are in the runs
         calls = Calls(directions, [], arrays | written | named, is_beside=self._is_beside)
         self._forward = calls if calls.is_complete else None
         self._shelf.is_vain = not calls.is_complete
@@ -263,7 +282,7 @@ class Ready:
         named = {("d", place): gradient for place, gradient in gradients.items()}
         calls = Calls(directions, last, arrays | read | named, is_beside=self._is_beside)
         if calls.is_complete:
-            self._walks[key] = calls, [(place, ("d", place)) for place in gradients]
+            self._walks[key] = calls, [(place, calls.places["d", place]) for place in gradients]
         self._lend(None)
         return [
             torch.from_numpy(gradients[place]) if place in gradients else None
@@ -277,11 +296,14 @@ class Ready:
             run: Any = each
             weights = run.weights
             if arrays is None:
-                weights.W = weights.R = run.x = run.x_rows = run.state = None
+                weights.W = weights.R = run.x = run.state = None
+                if not self._table:
+                    run.x_rows = None
             else:
                 first = 1 + n * self._kind.weights
                 weights.W, weights.R = arrays[first].T, arrays[first + 1].T
-                run.place_input(arrays[0])
+                if not self._table:
+                    run.place_input(arrays[0])
             if self._is_one_way:
                 run.h = None if arrays is None else self._h.reshape(-1, weights.features)
 
@@ -299,20 +321,29 @@ class Shelf:
         Rows of their only step, if it may be better left to torch.nn.
     is_vain : bool
         Whether there can be no such runs, as something has to be copied first.
+    may_repeat : bool
+        Whether rows of x may be equal: it is no output of a layer.
     """
 
-    def __init__(self, kind: Kind, numbers: int, step_rows: int | None, *, is_vain: bool) -> None:
+    def __init__(
+        self, kind: Kind, numbers: int, step_rows: int | None, *, is_vain: bool, may_repeat: bool
+    ) -> None:
         self.kind = kind
         self.step_rows = step_rows
+        self.may_repeat = may_repeat
         self._numbers = numbers
         self.is_vain = is_vain or kind.mode == "LSTMP" or numbers > _MOST_NUMBERS
         self._unused: dict[Hashable, list[Ready]] = {}
 
-    def take(self, *, training: bool, wants_dx: bool) -> Ready | None:
-        """Return a run, or None: where none is possible, and the first time that one is wanted."""
+    def take(self, rows: Distinct | None, *, training: bool, wants_dx: bool) -> Ready | None:
+        """Return a run, or None: where none is possible, and the first time that one is wanted.
+
+        rows    the distinct rows of x, if they are to be multiplied once
+        """
         if self.is_vain:
             return None
-        key = training, wants_dx, get_num_threads()
+        table = 0 if rows is None else len(rows.table)
+        key = training, wants_dx, table, get_num_threads()
         unused = self._unused.get(key)
         if unused is None:
             self._unused[key] = []
@@ -321,7 +352,7 @@ class Shelf:
             return unused.pop()
         except IndexError:  # all are in use
             _make_room(self._numbers)
-            return Ready(self, unused, training=training, wants_dx=wants_dx)
+            return Ready(self, unused, training=training, wants_dx=wants_dx, table=table)
 
 
 # The shelves of each layer of a module, by the kind of the module and its tensors.
@@ -351,6 +382,8 @@ def _make_room(numbers: int) -> None:
 
 class Held:
     """A run in use: others may use it when nobody refers to it any more."""
+
+    __slots__ = ("_ready", "backward")
 
     def __init__(self, ready: Ready) -> None:
         self._ready = ready

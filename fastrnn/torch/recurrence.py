@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from fastrnn.functional.distinct import Distinct, distinct_rows, multiply_once
 from fastrnn.functional.options import Options, Packed
 from fastrnn.functional.run import Run
 from fastrnn.functional.weights import Weights
@@ -27,6 +28,9 @@ from fastrnn.torch.threads import on_threads_of_torch
 Array = NDArray[Any]
 
 _requires_grad = attrgetter("requires_grad")
+
+# Multiply-adds of x @ W from which on to do it once for equal rows makes up for the search.
+_WORTH_A_SEARCH = 1 << 24
 
 
 def run(kind: Kind, *tensors: Tensor, shelf: Shelf | None = None) -> tuple[Tensor, ...]:
@@ -55,10 +59,11 @@ def run(kind: Kind, *tensors: Tensor, shelf: Shelf | None = None) -> tuple[Tenso
     if torch.is_grad_enabled() and True in map(_requires_grad, tensors):
         outputs: tuple[Tensor, ...] = _Recurrence.apply(kind, shelf, *tensors)  # type: ignore[no-untyped-call]
         return outputs
-    ready = None if shelf is None else shelf.take(training=False, wants_dx=False)
+    rows = _repeating_rows(shelf, tensors)
+    ready = None if shelf is None else shelf.take(rows, training=False, wants_dx=False)
     if ready is None:
-        return _begin(kind, None, tensors, training=False, wants_dx=False)[0]
-    outputs = ready.forward(tensors)
+        return _outputs(_Course(kind, tensors, rows, training=False, wants_dx=False))
+    outputs = ready.forward(tensors, rows)
     ready.put_back()
     return outputs
 
@@ -67,13 +72,25 @@ def _begin(
     kind: Kind, shelf: Shelf | None, tensors: Sequence[Tensor], *, training: bool, wants_dx: bool
 ) -> tuple[tuple[Tensor, ...], Held | _Course]:
     """Run a layer forward; return the results, and what has the gradients."""
-    ready = None if shelf is None else shelf.take(training=training, wants_dx=wants_dx)
+    rows = _repeating_rows(shelf, tensors)
+    ready = None if shelf is None else shelf.take(rows, training=training, wants_dx=wants_dx)
     if ready is not None:
         held = Held(ready)
-        return ready.forward(tensors), held
-    with on_threads_of_torch():
-        course = _Course(kind, tensors, training=training, wants_dx=wants_dx)
-    return tuple(torch.from_numpy(array) for array in course.outputs), course
+        return ready.forward(tensors, rows), held
+    course = _Course(kind, tensors, rows, training=training, wants_dx=wants_dx)
+    return _outputs(course), course
+
+
+def _repeating_rows(shelf: Shelf | None, tensors: Sequence[Tensor]) -> Distinct | None:
+    """Return the distinct rows of x if x is large and many of its rows repeat."""
+    x, W = tensors[:2]
+    if shelf is None or not shelf.may_repeat or x.numel() * W.shape[0] < _WORTH_A_SEARCH:
+        return None
+    return distinct_rows(_array(x))
+
+
+def _outputs(course: _Course) -> tuple[Tensor, ...]:
+    return tuple(torch.from_numpy(array) for array in course.outputs)
 
 
 class _Course:
@@ -83,10 +100,24 @@ class _Course:
     """
 
     def __init__(
-        self, kind: Kind, tensors: Sequence[Tensor], *, training: bool, wants_dx: bool
-    ) -> None:
+        self, kind: Kind, tensors: Sequence[Tensor], rows: Distinct | None, *,
+        training: bool, wants_dx: bool,
+    ) -> None:  # fmt: skip
         self.kind = kind
+        self._wants_dx = wants_dx
+        with on_threads_of_torch():
+            self.outputs = self._run(tensors, rows, training)
+
+    def _run(
+        self, tensors: Sequence[Tensor], rows: Distinct | None, training: bool
+    ) -> tuple[Array, ...]:
+        """Run all directions; return y and the final states.
+
+        rows    distinct rows of x, if they are to be multiplied once
+        """
+        kind = self.kind
         x, weights, states = kind.parts([_array(tensor) for tensor in tensors])
+        self._has_states = bool(states)
         cell = CELLS[kind.mode]
         given = x if kind.layout is None else Packed(x, kind.layout.lengths)
         self._runs = []
@@ -95,6 +126,8 @@ class _Course:
             extra = {"P": rest[-1].T} if kind.mode == "LSTMP" else None
             run = Run(Weights(cell, w_ih.T, w_hh.T, b, extra), training)
             run.read_input(given, kind.lengths, None, reverse=n == 1)
+            if rows is not None:
+                multiply_once(run, rows)
             run.read_state(tuple(s[n] for s in states) if states else None)
             run.read_options(Options())
             run.walk()
@@ -109,8 +142,7 @@ class _Course:
             for n, run in enumerate(self._runs):
                 run.write_y(y[..., n * S : (n + 1) * S])
             finals = [run.finals() for run in self._runs]
-        self.outputs = (y, *_stacked(finals))
-        self._wants_dx = wants_dx
+        return (y, *_stacked(finals))
 
     def backward(
         self,
@@ -126,8 +158,7 @@ class _Course:
         given = (None if d is None else _array(d) for d in (dy, *dstates))
         with on_threads_of_torch():
             results = self._gradients(*given)
-        # Zeros stand for initial states that were not given.
-        pairs = zip(results[: len(tensors)], needed, strict=True)
+        pairs = zip(results, needed, strict=True)
         return [torch.from_numpy(d) if is_needed else None for d, is_needed in pairs]
 
     def _gradients(self, dy: Array | None, *dstates: Array | None) -> list[Array | None]:
@@ -150,7 +181,7 @@ class _Course:
             biases = bias.split(kind, g.b) if kind.has_bias else ()
             projection = () if g.extra is None else (g.extra["P"].T,)
             dweights += [g.W.T, g.R.T, *biases, *projection]
-        return [dx, *dweights, *_stacked([g.state for g in gradients])]
+        return [dx, *dweights, *_stacked([g.state for g in gradients] * self._has_states)]
 
 
 def _array(tensor: Tensor) -> Array:
@@ -158,7 +189,7 @@ def _array(tensor: Tensor) -> Array:
 
 
 def _stacked(states: Sequence[Sequence[Array]]) -> list[Array]:
-    """Return the states (B, S) of one or two directions as (D, B, S) each."""
+    """Return the states (B, S) of one or two directions as (D, B, S) each; none of none."""
     if len(states) == 1:
         return [state[None] for state in states[0]]
     return [np.stack(pair) for pair in zip(*states, strict=True)]
@@ -185,9 +216,11 @@ class _Recurrence(torch.autograd.Function):
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(*tensors)
         ctx.kind, ctx.course = kind, course if is_kept else None
-        # Has the version of the output, but holds no reference to the graph.
-        ctx.y = outputs[0].detach()
-        ctx.version = ctx.y._version
+        ctx.y = None
+        if kind.directions == 1:
+            # Has the version of the output, but holds no reference to the graph.
+            ctx.y = outputs[0].detach()
+            ctx.version = ctx.y._version
         return outputs
 
     @staticmethod
@@ -199,7 +232,7 @@ class _Recurrence(torch.autograd.Function):
         if is_batched or torch.is_grad_enabled():
             return (None, None, *_differentiable(ctx.kind, tensors, gradients, needed))
         course: Held | _Course | None = ctx.course
-        is_y_written = ctx.kind.directions == 1 and course and ctx.y._version != ctx.version
+        is_y_written = course and ctx.y is not None and ctx.y._version != ctx.version
         ctx.course = ctx.y = None
         if course is None or is_y_written:
             _, course = _begin(ctx.kind, None, tensors, training=True, wants_dx=needed[0])

@@ -5,6 +5,7 @@ import pytest
 from functional.problems import arrays_of, assert_same_bits, call, random_problem, results_of
 
 from fastrnn import functional
+from fastrnn.functional import steps
 from fastrnn.cells import CELLS
 
 LENGTHS = [5, 4, 4, 1, 1, 1]
@@ -108,3 +109,24 @@ def test_gradients_are_laid_out_as_their_weights(rng, dtype, cell):
             assert gradients.R.strides == R.strides
             np.testing.assert_array_equal(gradients.W, made[0].W)
             np.testing.assert_array_equal(gradients.R, made[0].R)
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_packed_rows_lie_where_those_of_padded_sequences_do(rng, reverse):
+    for B in (1, 2, 9, 30):
+        lengths = np.sort(rng.integers(1, 40, B))[::-1]
+        packed = steps.flat_steps(lengths.tolist(), lengths.sum(), reverse)
+        padded = steps.packed_steps(lengths, reverse)
+        assert packed[:3] == padded[:3]
+        np.testing.assert_array_equal(packed.rows, padded.rows)
+        for name in ("order", "begin", "start", "falling", "final", "first", "last", "is_cut"):
+            actual, desired = (getattr(s.packing, name) for s in (packed, padded))
+            np.testing.assert_array_equal(actual, desired)
+        numbers = np.zeros((lengths[0], B), int)
+        numbers[are_there(lengths)] = np.arange(packed.N)
+        if reverse:
+            of_places = [numbers[:n, b][::-1] for b, n in enumerate(lengths)]
+            desired = [rows[t] for t in range(lengths[0]) for rows in of_places if t < len(rows)]
+            assert packed.packing.taken.tolist() == desired
+        else:
+            assert packed.packing.taken is None

@@ -161,6 +161,19 @@ def test_hand_made_packed_sequences_do_what_they_do_in_torch():
         assert messages[0] == messages[1]
 
 
+def test_states_have_to_fit_each_batch_of_packed_sequences():
+    stock, ours = twins("GRU", 3, 5)
+    for lengths in ([4, 2, 1], [5, 2], [4, 2, 1], [3, 3], [6, 1, 1, 1]):
+        given = pack_padded_sequence(torch.randn(max(lengths), len(lengths), 3), lengths)
+        for states in (len(lengths), 2, 3):
+            h = torch.randn(1, states, 5)
+            if states == len(lengths):
+                same(ours(given, h)[0].data, stock(given, h)[0].data)
+                continue
+            with pytest.raises(RuntimeError, match="hidden size"):
+                ours(given, h)
+
+
 def test_nan_goes_through_and_stays_in_its_sequence(runs):
     _, ours = twins("LSTM", 3, 5)
     x = torch.randn(4, 2, 3)

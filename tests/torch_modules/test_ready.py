@@ -260,3 +260,11 @@ def test_strange_layouts_give_the_bits_of_plain_ones(strange):
             torch.autograd.grad(o.square().sum(), list(module.parameters())) for o in (y, desired)
         )
         assert all(map(torch.equal, found, wanted))
+
+
+def test_packed_sequences_of_any_lengths_are_one_kind():
+    module = layer("LSTM", {})
+    for lengths in ([4, 2], [5, 2], [9, 1]):
+        x = torch.randn(max(lengths), 2, module.input_size)
+        module(torch.nn.utils.rnn.pack_padded_sequence(x, lengths))
+    assert len(ready._shelves) == 1

@@ -45,11 +45,45 @@ class Scattering(NamedTuple):
     array: Floats  # (T, B, M), its M numbers side by side, written
 
 
+class Layout(NamedTuple):
+    """Arguments of `lay_out`."""
+
+    T: int
+    B: int
+    lengths: Ints  # (B,) the first one T, falling, at least 1
+    rows: Ints  # (T + 1,) written
+    final: Ints  # (B,) written: the row of each sequence's last state, behind B initial ones
+    taken: Ints  # (N,) written: the row of the same sequence at the mirrored step
+    like: Floats  # any array: tells the number format, which is of no effect
+
+
 @pointwise
 def copy_row(source, target, M):  # type: ignore[no-untyped-def]
     """Write M numbers, bit for bit."""
     for i in range(0, M, lanes(source)):
         store_edge(target + i, load_edge(source + i, M - i), M - i)
+
+
+@task
+def lay_out(cell, args, worker, workers):  # type: ignore[no-untyped-def]
+    """Say where the rows of unequal sequences are, in the order of their steps.
+
+    args    Layout; writes rows, final and taken
+
+    One worker does it all: there is little to do.
+    """
+    s = args[0]
+    active = s.B
+    s.rows[0] = 0
+    for t in range(s.T):
+        while s.lengths[active - 1] <= t:
+            active -= 1
+        s.rows[t + 1] = s.rows[t] + active
+    for b in range(s.B):
+        s.final[b] = s.B + s.rows[s.lengths[b] - 1] + b
+    for t in range(s.T):
+        for b in range(s.rows[t + 1] - s.rows[t]):
+            s.taken[s.rows[t] + b] = s.rows[s.lengths[b] - 1 - t] + b
 
 
 @task
