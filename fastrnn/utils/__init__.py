@@ -1,5 +1,7 @@
 """Names that programs for Keras import from `keras.utils`."""
 
+from fastrnn.data.feed import pack as pack_x_y_sample_weight
+from fastrnn.data.feed import unpack as unpack_x_y_sample_weight
 from fastrnn.data.py_dataset import PyDataset
 from fastrnn.data.py_dataset import PyDataset as Sequence
 from fastrnn.data.windows import timeseries_dataset_from_array
@@ -10,8 +12,10 @@ from fastrnn.random import set_seed as set_random_seed
 __all__ = [
     "PyDataset",
     "Sequence",
+    "pack_x_y_sample_weight",
     "pad_sequences",
     "set_random_seed",
     "timeseries_dataset_from_array",
     "to_categorical",
+    "unpack_x_y_sample_weight",
 ]
