@@ -96,6 +96,7 @@ class Layer(Owner):
         self._variables: list[Variable] = []
         self._added_losses: list[Tensor] = []
         self._held = []
+        self._first_output: Any = None  # the first Symbol that a call gave
         self._trainable = bool(trainable)
         self._has_warned = False
 
@@ -163,6 +164,24 @@ class Layer(Owner):
                     self.add_loss(self.activity_regularizer(output) / max(1, output.shape[0]))
         self._pass_mask(given.first, masks, outputs)
         return outputs
+
+    @property
+    def input(self) -> Any:
+        """The symbol, or structure of them, that the first call on symbols took."""
+        inputs = self._first_call("input").inputs
+        return next(iter(inputs.values())) if inputs else self._first_output
+
+    @property
+    def output(self) -> Any:
+        """The symbol, or tuple of them, that the first call on symbols gave."""
+        node = self._first_call("output")
+        return tuple(node.outputs) if node.is_list else node.outputs[0]
+
+    def _first_call(self, name: str) -> symbol.Node:
+        if self._first_output is None:
+            raise AttributeError(f"{self.name} has no {name}, as it was not called on symbols yet")
+        node: symbol.Node = self._first_output.node
+        return node
 
     def _build(self, given: Call) -> None:
         """Make the weights for the inputs of a call."""
