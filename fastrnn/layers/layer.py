@@ -44,7 +44,8 @@ class Layer(Owner):
     Attributes
     ----------
     supports_masking : bool
-        Whether the layer passes the mask of its input on, by `compute_mask`.
+        Whether the layer passes the mask of its input on, by `compute_mask`; as a class that
+        defines this method does, unless it says otherwise.
     input_spec : InputSpec or list of them, optional
         What is checked of inputs at every call.
     built : bool
@@ -77,6 +78,8 @@ class Layer(Owner):
         super().__init_subclass__(**options)
         if "build" in cls.__dict__:
             cls.build = _named_build(cls.build)  # type: ignore[method-assign]
+        if "compute_mask" in cls.__dict__:
+            cls.supports_masking = cls.__dict__.get("supports_masking", True)
 
     def __init__(
         self,
@@ -211,7 +214,7 @@ class Layer(Owner):
             computed += [None] * (len(tensors) - 1)
         for tensor, mask in zip(tensors, computed, strict=False):
             if mask is not None and isinstance(tensor, Tensor):
-                tensor.mask = mask
+                tensor.mask = np.asarray(mask, bool)
 
     # Losses.
 
