@@ -18,6 +18,7 @@ from fastrnn import (
     preprocessing,
     random,
     regularizers,
+    saving,
     utils,
 )
 from fastrnn.kernels.cpu.threads import get_num_threads, set_num_threads
@@ -53,6 +54,7 @@ __all__ = [
     "preprocessing",
     "random",
     "regularizers",
+    "saving",
     "set_num_threads",
     "utils",
 ]

@@ -118,12 +118,7 @@ class OrthogonalRegularizer(Regularizer):
         return {"factor": self.factor, "mode": self.mode}
 
 
-def l1_l2(l1: float = 0.01, l2: float = 0.01) -> L1L2:
-    """Return the penalty l1 * sum(abs(x)) + l2 * sum(x ** 2)."""
-    return L1L2(l1, l2)
-
-
-l1, l2, orthogonal_regularizer = L1, L2, OrthogonalRegularizer
+l1, l2, l1_l2, orthogonal_regularizer = L1, L2, L1L2, OrthogonalRegularizer
 
 #: What makes regularizers, by the names that users give.
 NAMES: dict[str, Callable[..., Regularizer]] = {
@@ -131,7 +126,6 @@ NAMES: dict[str, Callable[..., Regularizer]] = {
     "L1": L1,
     "l2": L2,
     "L2": L2,
-    "l1_l2": l1_l2,
     "l1l2": L1L2,
     "L1L2": L1L2,
     "orthogonal": OrthogonalRegularizer,

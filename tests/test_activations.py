@@ -5,6 +5,7 @@ import os
 import numeric
 import numpy as np
 import pytest
+from ops.checks import check
 from tolerances import NUMERIC_GRADIENT, TORCH_FLOAT32_OUTPUT, assert_close
 
 from fastrnn import GradientTape, Tensor, activations, layers, ops
@@ -21,6 +22,29 @@ def test_values_are_those_of_keras(name):
     x = X.astype(np.float32)
     desired = keras.activations.get(name)(torch.tensor(x))
     assert_close(activations.get(name)(x), desired.numpy(), TORCH_FLOAT32_OUTPUT)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"max_value": 2.0},
+        {"negative_slope": 0.1},
+        {"threshold": 0.5},
+        {"negative_slope": 0.1, "max_value": 2.0, "threshold": 0.5},
+    ],
+    ids=str,
+)
+def test_options_of_relu_are_those_of_keras(options, rng):
+    torch = pytest.importorskip("torch")
+    os.environ["KERAS_BACKEND"] = "torch"
+    keras = pytest.importorskip("keras")
+    x = X.astype(np.float32)
+    desired = keras.activations.relu(torch.tensor(x), **options)
+    assert_close(activations.relu(x, **options), desired.numpy(), TORCH_FLOAT32_OUTPUT)
+    wanted = activations.relu(X, **options).value
+    check(rng, lambda t: activations.relu(t, **options), [X.copy()], wanted)
+    ends = activations.relu(np.array([-np.inf, np.nan, np.inf]), **options).numpy()
+    assert np.isnan(ends).tolist() == [False, True, False]
 
 
 @pytest.mark.parametrize("name", activations.ACTIVATIONS)

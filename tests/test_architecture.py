@@ -25,7 +25,7 @@ LAYERS = [
     ("tape", "ops"),
     ("activations", "initializers", "regularizers", "constraints", "optimizers", "preprocessing"),
     ("layers", "losses", "metrics"),
-    ("callbacks", "models", "datasets", "data", "utils"),
+    ("callbacks", "models", "datasets", "data", "utils", "saving"),
     ("recipes",),
     ("torch", "sklearn", "keras", "onnx", "distributed"),
     ("cli",),

@@ -113,6 +113,11 @@ def test_constants():
     assert initializers.get("ones")(2, "int32").dtype == np.int32
     assert initializers.Constant(1.5)((2,)).tolist() == [1.5, 1.5]
     assert initializers.constant(7)(()).tolist() == 7
+    vectors = initializers.Constant(np.array([[1.0, 2.0], [3.0, 4.0]]))
+    assert vectors((2, 2)).dtype == np.float32
+    assert vectors((2, 2)).tolist() == [[1, 2], [3, 4]]
+    again = initializers.get(json.loads(json.dumps(initializers.serialize(vectors))))
+    assert again((2, 2)).tolist() == [[1, 2], [3, 4]]
     eye = initializers.Identity(gain=3)((2, 3))
     assert eye.dtype == np.float32
     assert eye.tolist() == [[3, 0, 0], [0, 3, 0]]
@@ -196,6 +201,7 @@ def test_functions_of_a_generator():
         (lambda: initializers.RandomUniform(1, 0), "maxval: expected a finite number of at least"),
         (lambda: initializers.Constant("1"), "value: expected a number, got '1'"),
         (lambda: initializers.Constant(math.nan), "value: expected a finite number, got nan"),
+        (lambda: initializers.Constant([1, 2])((3,)), r"value: .* to \(3,\), got \(2,\)"),
         (lambda: initializers.HeNormal(seed=-1), "seed: expected an int of at least 0"),
         (lambda: initializers.Identity()((2,)), "shape: expected two lengths"),
         (lambda: initializers.Orthogonal(seed=0)((2,)), "shape: expected at least two lengths"),

@@ -59,9 +59,9 @@ def test_defaults():
     x = np.full((2, 2), 2.0)
     assert float(regularizers.get("l1")(x)) == pytest.approx(0.08)
     assert float(regularizers.get("l2")(x)) == pytest.approx(0.16)
-    assert float(regularizers.get("l1_l2")(x)) == pytest.approx(0.24)
-    assert float(regularizers.l1_l2(l2=0.1)(x)) == pytest.approx(1.68)
-    assert float(regularizers.L1L2()(x)) == 0
+    assert float(regularizers.l1_l2(l2=0.1)(x)) == pytest.approx(1.6)
+    assert float(regularizers.l1_l2(l1=0.1)(x)) == pytest.approx(0.8)
+    assert float(regularizers.get("l1l2")(x)) == float(regularizers.L1L2()(x)) == 0
     assert float(regularizers.l2(0.5)(x)) == 8
     assert regularizers.get(None) is None
     assert regularizers.get(abs) is abs
@@ -76,6 +76,7 @@ def test_defaults():
         (lambda: regularizers.OrthogonalRegularizer(mode="x"), 'mode: expected "rows" or'),
         (lambda: regularizers.OrthogonalRegularizer(-1), "factor: expected a finite number of at"),
         (lambda: regularizers.get("l3"), "regularizer: expected one of l1, .*got 'l3'"),
+        (lambda: regularizers.get("l1_l2"), "regularizer: expected one of l1, .*got 'l1_l2'"),
         (lambda: regularizers.get(0.1), "regularizer: expected a name, a dict or a callable"),
     ],
 )

@@ -140,8 +140,8 @@ class LambdaCallback(Callback):
 def _without_keywords(function: Callable[..., Any]) -> Callable[..., Any]:
     """Let users name the last argument as they like."""
 
-    def call(*arguments: Any, logs: Logs = None) -> Any:
-        return function(*arguments, logs)
+    def call(*arguments: Any, **logs: Logs) -> Any:
+        return function(*arguments, *logs.values())
 
     return call
 
@@ -215,19 +215,19 @@ class CallbackList:
 
     def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         """Tell that an epoch begins."""
-        self._tell_number("on_epoch_begin", epoch, logs)
+        self._tell("on_epoch_begin", logs, epoch)
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         """Tell that an epoch ends."""
-        self._tell_number("on_epoch_end", epoch, logs)
+        self._tell("on_epoch_end", logs, epoch)
 
     def on_train_batch_begin(self, batch: int, logs: Logs = None) -> None:
         """Tell that a step of learning begins."""
-        self._tell_number("on_train_batch_begin", batch, logs)
+        self._tell_batch("on_train_batch_begin", batch, logs)
 
     def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
         """Tell that a step of learning ends."""
-        self._tell_number("on_train_batch_end", batch, logs)
+        self._tell_batch("on_train_batch_end", batch, logs)
 
     def on_test_begin(self, logs: Logs = None) -> None:
         """Tell that evaluation begins."""
@@ -239,11 +239,11 @@ class CallbackList:
 
     def on_test_batch_begin(self, batch: int, logs: Logs = None) -> None:
         """Tell that a batch is about to be evaluated."""
-        self._tell_number("on_test_batch_begin", batch, logs)
+        self._tell_batch("on_test_batch_begin", batch, logs)
 
     def on_test_batch_end(self, batch: int, logs: Logs = None) -> None:
         """Tell that a batch was evaluated."""
-        self._tell_number("on_test_batch_end", batch, logs)
+        self._tell_batch("on_test_batch_end", batch, logs)
 
     def on_predict_begin(self, logs: Logs = None) -> None:
         """Tell that prediction begins."""
@@ -255,18 +255,18 @@ class CallbackList:
 
     def on_predict_batch_begin(self, batch: int, logs: Logs = None) -> None:
         """Tell that a batch is about to be predicted."""
-        self._tell_number("on_predict_batch_begin", batch, logs)
+        self._tell_batch("on_predict_batch_begin", batch, logs)
 
     def on_predict_batch_end(self, batch: int, logs: Logs = None) -> None:
         """Tell that a batch was predicted."""
-        self._tell_number("on_predict_batch_end", batch, logs)
+        self._tell_batch("on_predict_batch_end", batch, logs)
 
-    def _tell(self, event: str, logs: Logs) -> None:
+    def _tell(self, event: str, logs: Logs, *number: int) -> None:
         logs = {} if logs is None else logs
         for listener in self._of(event):
-            listener(logs=logs)
+            listener(*number, logs)
 
-    def _tell_number(self, event: str, number: int, logs: Logs) -> None:
+    def _tell_batch(self, event: str, number: int, logs: Logs) -> None:
         logs = {} if logs is None else logs
         for listener in self._of(event):
             listener(number, logs=logs)

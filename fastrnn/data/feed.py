@@ -159,6 +159,7 @@ def feed(
     sample_weight: Any = None,
     *,
     batch_size: int | None = None,
+    steps: int | None = None,
     class_weight: Mapping[int, float] | None = None,
     shuffle: bool | str = False,
     seed: int = 0,
@@ -170,7 +171,10 @@ def feed(
     x : array, structure of arrays, or iterable of batches
     y, sample_weight : array or structure of arrays, optional
     batch_size : int, optional
-        Rows of a batch of arrays; 32 if not given.
+        Rows of a batch of arrays.
+    steps : int, optional
+        Batches that arrays are divided into where `batch_size` is not given; batches of 32 rows
+        if neither is.
     class_weight : mapping of int to float, optional
         Weights of samples by the class of their target, 1 for classes that are not in it.
     shuffle : bool or "batch"
@@ -187,10 +191,12 @@ def feed(
         raise ValueError("class_weight: expected None where there is a sample_weight")
     made: Feed
     if is_arrays(x):
-        size = 32 if batch_size is None else batch_size
+        data = tuple(as_arrays(n, v) for n, v in zip(_NAMES, (x, y, sample_weight), strict=True))
+        size: Any = batch_size
+        if size is None:
+            size = -(-row_count(data) // steps) if steps else 32
         if isinstance(size, bool) or not isinstance(size, int | np.integer) or size < 1:
             raise ValueError(f"batch_size: expected an int of at least 1, got {batch_size!r}")
-        data = tuple(as_arrays(n, v) for n, v in zip(_NAMES, (x, y, sample_weight), strict=True))
         made = _Arrays((data[0], data[1], data[2]), int(size), shuffle, seed)
     else:
         for name, value in (("y", y), ("sample_weight", sample_weight)):
@@ -318,6 +324,15 @@ def unpack(data: Any) -> Batch:
         )
     x, y, sample_weight = itertools.islice(itertools.chain(parts, (None, None)), 3)
     return x, y, sample_weight
+
+
+def pack(x: Any, y: Any = None, sample_weight: Any = None) -> Any:
+    """Return a batch as steps of users' own take it: x, (x, y) or (x, y, sample_weight)."""
+    if sample_weight is not None:
+        return x, y, sample_weight
+    if y is not None:
+        return x, y
+    return (x,) if isinstance(x, list | tuple) else x
 
 
 def class_weights(y: Any, weights: Mapping[int, float]) -> Array:

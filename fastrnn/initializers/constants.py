@@ -13,23 +13,32 @@ Array = NDArray[Any]
 
 
 class Constant(Initializer):
-    """One number everywhere.
+    """One number everywhere, or given ones, such as the vectors of an embedding.
 
     Parameters
     ----------
-    value : float
+    value : float or array
+        An array broadcasts to the shape that is asked for.
     """
 
-    def __init__(self, value: float = 0.0) -> None:
-        self.value = number("value", value)
+    def __init__(self, value: Any = 0.0) -> None:
+        is_array = np.ndim(value) > 0
+        self.value = np.array(value, float) if is_array else number("value", value)
 
     def __call__(self, shape: Any, dtype: Any = "float32") -> Array:
         """Return an array of this shape and dtype."""
-        return np.full(as_shape(shape), self.value, "float32" if dtype is None else dtype)
+        lengths = as_shape(shape)
+        try:
+            return np.full(lengths, self.value, "float32" if dtype is None else dtype)
+        except ValueError as error:
+            raise ValueError(
+                f"value: expected a shape that broadcasts to {lengths}, got {np.shape(self.value)}"
+            ) from error
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
-        return {"value": self.value}
+        value = self.value
+        return {"value": value.tolist() if isinstance(value, np.ndarray) else value}
 
 
 class Zeros(Constant):

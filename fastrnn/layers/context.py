@@ -88,6 +88,12 @@ def path(name: str) -> str:
     return "/".join([*_context.names, name])
 
 
+def clear_session(free_memory: bool = True) -> None:
+    """Let automatic names start anew; for Keras' sake, as nothing else outlives its model."""
+    with _names_lock:
+        _names.clear()
+
+
 def automatic_name(class_name: str) -> str:
     """Return a name for a layer that nobody named: `lstm`, `lstm_1`, `simple_rnn`, ..."""
     words = re.sub(r"(?<=.)(?=[A-Z][a-z])|(?<=[a-z])(?=[A-Z])", "_", class_name)

@@ -45,7 +45,8 @@ class Layer(Owner):
     Attributes
     ----------
     supports_masking : bool
-        Whether the layer passes the mask of its input on, by `compute_mask`.
+        Whether the layer passes the mask of its input on, by `compute_mask`; as a class that
+        defines this method does, unless it says otherwise.
     input_spec : InputSpec or list of them, optional
         What is checked of inputs at every call.
     built : bool
@@ -78,6 +79,8 @@ class Layer(Owner):
         super().__init_subclass__(**options)
         if "build" in cls.__dict__:
             cls.build = _named_build(cls.build)  # type: ignore[method-assign]
+        if "compute_mask" in cls.__dict__:
+            cls.supports_masking = cls.__dict__.get("supports_masking", True)
 
     def __init__(
         self,
@@ -97,6 +100,7 @@ class Layer(Owner):
         self._variables: list[Variable] = []
         self._added_losses: list[Tensor] = []
         self._held = []
+        self._first_output: Any = None  # the first Symbol that a call gave
         self._trainable = bool(trainable)
         self._has_warned = False
 
@@ -165,6 +169,24 @@ class Layer(Owner):
         self._pass_mask(given.first, masks, outputs)
         return outputs
 
+    @property
+    def input(self) -> Any:
+        """The symbol, or structure of them, that the first call on symbols took."""
+        inputs = self._first_call("input").inputs
+        return next(iter(inputs.values())) if inputs else self._first_output
+
+    @property
+    def output(self) -> Any:
+        """The symbol, or tuple of them, that the first call on symbols gave."""
+        node = self._first_call("output")
+        return tuple(node.outputs) if node.is_list else node.outputs[0]
+
+    def _first_call(self, name: str) -> symbol.Node:
+        if self._first_output is None:
+            raise AttributeError(f"{self.name} has no {name}, as it was not called on symbols yet")
+        node: symbol.Node = self._first_output.node
+        return node
+
     def _build(self, given: Call) -> None:
         """Make the weights for the inputs of a call."""
         names = list(inspect.signature(self.build).parameters)
@@ -193,7 +215,7 @@ class Layer(Owner):
             computed += [None] * (len(tensors) - 1)
         for tensor, mask in zip(tensors, computed, strict=False):
             if mask is not None and isinstance(tensor, Tensor):
-                tensor.mask = mask
+                tensor.mask = np.asarray(mask, bool)
 
     # Losses.
 

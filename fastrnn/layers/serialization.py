@@ -65,6 +65,11 @@ def register(cls: Any = None, *, package: str | None = None, name: str | None = 
     return enter if cls is None else enter(cls)
 
 
+def register_keras_serializable(package: str = "Custom", name: str | None = None) -> Any:
+    """Return the decorator `register`, as programs for Keras write it."""
+    return register(package=package, name=name)
+
+
 def registered_name(cls: type[Any]) -> str:
     """Return what configurations call `cls`."""
     for name, known in CLASSES.items():

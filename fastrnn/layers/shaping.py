@@ -28,19 +28,23 @@ class Flatten(_Shaping):
 
     Parameters
     ----------
-    data_format : str, optional
-        Accepted for Keras' sake; "channels_last" only.
+    data_format : "channels_last" or "channels_first", optional
+        Under "channels_first" the second axis is made the last one before.
     """
 
     def __init__(self, data_format: str | None = None, **options: Any) -> None:
         super().__init__(**options)
-        if data_format not in (None, "channels_last"):
-            raise ValueError(f'data_format: expected "channels_last", got {data_format!r}')
+        if data_format not in (None, "channels_last", "channels_first"):
+            raise ValueError(
+                f'data_format: expected "channels_last" or "channels_first", got {data_format!r}'
+            )
         self.data_format = data_format
         self.built = True
 
     def call(self, inputs: Any) -> Tensor:
         """Return `inputs` (B, ...) as (B, N)."""
+        if self.data_format == "channels_first" and inputs.ndim > 1:
+            inputs = ops.moveaxis(inputs, 1, -1)
         return ops.reshape(inputs, (inputs.shape[0], math.prod(inputs.shape[1:])))
 
     def compute_output_shape(self, input_shape: Any) -> Any:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from fastrnn.layers.layer import Layer
+from fastrnn.layers.structure import mapped
 
 
 class StackedRNNCells(Layer):
@@ -39,11 +42,13 @@ class StackedRNNCells(Layer):
         """Return the initial states of each cell."""
         found = []
         for cell in self.cells:
-            states = cell.get_initial_state(batch_size=batch_size)
-            is_alone = isinstance(states, list | tuple) and not isinstance(
-                cell.state_size, list | tuple
-            )
-            found.append(states[0] if is_alone else states)
+            if hasattr(cell, "get_initial_state"):
+                states = cell.get_initial_state(batch_size=batch_size)
+            else:
+                states = mapped(
+                    lambda size: np.zeros((batch_size, size), self.dtype), cell.state_size
+                )
+            found.append(_alone(states, cell))
         return found
 
     def build(self, input_shape: Any) -> None:
@@ -77,11 +82,12 @@ class StackedRNNCells(Layer):
         after = []
         output = inputs
         for cell, before in zip(self.cells, states, strict=True):
+            listed = list(before) if isinstance(before, list | tuple) else [before]
             if isinstance(cell, Layer):
-                output, new = cell(output, before, training=training)
+                output, new = cell(output, listed, training=training)
             else:
-                output, new = cell.call(output, before)
-            after.append(new)
+                output, new = cell.call(output, listed)
+            after.append(_alone(new, cell))
         return output, after
 
     def compute_output_shape(self, input_shape: Any) -> Any:
@@ -99,6 +105,12 @@ class StackedRNNCells(Layer):
         for cell in self.cells:
             if hasattr(cell, "reset_recurrent_dropout_mask"):
                 cell.reset_recurrent_dropout_mask()
+
+
+def _alone(states: Any, cell: Any) -> Any:
+    """Return the states of a cell, or the one state out of its list, as its state_size is."""
+    is_alone = isinstance(states, list | tuple) and not isinstance(cell.state_size, list | tuple)
+    return states[0] if is_alone else states
 
 
 def _output_size(cell: Any) -> Any:

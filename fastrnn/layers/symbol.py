@@ -137,6 +137,8 @@ def call(layer: Any, given: Any) -> Any:
     node = Node(layer, given.inputs, outputs, isinstance(made, list))
     for index, output in enumerate(outputs):
         output.node, output.index = node, index
+    if layer._first_output is None:
+        layer._first_output = outputs[0]
     return tuple(made) if isinstance(made, list) else made
 
 

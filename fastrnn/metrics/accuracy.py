@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -161,19 +162,19 @@ class Accuracy(MeanMetricWrapper):
 
 
 class BinaryAccuracy(MeanMetricWrapper):
-    """See `binary_accuracy`.
+    """See `binary_accuracy`; a threshold of 0 is for logits.
 
     Raises
     ------
     ValueError
-        If the threshold is not between 0 and 1.
+        If the threshold is infinite or NaN.
     """
 
     def __init__(
         self, name: str | None = "binary_accuracy", dtype: Any = None, threshold: float = 0.5
     ) -> None:
-        if not 0 < threshold < 1:
-            raise ValueError(f"threshold: expected a number between 0 and 1, got {threshold}")
+        if not math.isfinite(threshold):
+            raise ValueError(f"threshold: expected a finite number, got {threshold}")
         super().__init__(binary_accuracy, name, dtype, threshold=threshold)
 
 

@@ -112,6 +112,8 @@ class AUC(Metric):
         if self.from_logits:
             e = np.exp(-np.abs(scores))
             scores = np.where(scores >= 0, 1 / (1 + e), e / (1 + e))
+        # The lowest threshold is to be below all scores, and the highest above.
+        scores = np.clip(scores, 0, 1)
         columns = 1
         if self.multi_label:
             if scores.ndim != 2 or self.num_labels not in (None, scores.shape[1]):

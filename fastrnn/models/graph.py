@@ -71,6 +71,8 @@ class Graph:
         self._input_layers = {
             id(s): InputLayer(s.shape, name=s.name) for s in self._sources.values()
         }
+        for key, layer in self._input_layers.items():
+            layer._first_output = self._sources[key]
         for symbol in leaves(outputs):
             self._visit(symbol)
         self.layers = self._ordered()

@@ -162,7 +162,7 @@ class Learner(Layer):
         return self.get_metrics_result()
 
     def train_step(self, data: Any) -> dict[str, Any]:
-        """Learn from one batch (x, y, sample_weight); return losses and metrics by name."""
+        """Learn from x, (x, y) or (x, y, sample_weight); return losses and metrics by name."""
         x, y, sample_weight = unpack(data)
         with GradientTape() as tape:
             y_pred = self(x, training=True)
@@ -177,7 +177,7 @@ class Learner(Layer):
         return self.compute_metrics(x, y, y_pred, sample_weight)
 
     def test_step(self, data: Any) -> dict[str, Any]:
-        """Evaluate one batch (x, y, sample_weight); return losses and metrics by name."""
+        """Evaluate x, (x, y) or (x, y, sample_weight); return losses and metrics by name."""
         x, y, sample_weight = unpack(data)
         y_pred = self(x, training=False)
         if self._loss is not None or self.losses:

@@ -36,7 +36,7 @@ _OF_KERAS = (".keras", ".h5", ".hdf5")
 _KERAS = "config.json"
 
 
-def save_model(model: Any, filepath: str | os.PathLike[str], overwrite: bool) -> None:
+def save_model(model: Any, filepath: str | os.PathLike[str], overwrite: bool = True) -> None:
     """Write a model to one file; see `Model.save`."""
     from fastrnn.models.checkpoint import replace
 

@@ -11,7 +11,7 @@ from fastrnn.callbacks.callback import Callback, CallbackList
 from fastrnn.callbacks.history import History
 from fastrnn.callbacks.progress import ProgbarLogger
 from fastrnn.data import structure
-from fastrnn.data.feed import Batch, Feed, class_weights, feed, one_batch, split, unpack
+from fastrnn.data.feed import Batch, Feed, class_weights, feed, one_batch, pack, split, unpack
 from fastrnn.models.learner import Learner
 from fastrnn.models.objective import flat
 
@@ -49,7 +49,7 @@ class Trainer(Learner):
         y : array (N, ...), or list or dict of arrays
             Targets; not given where x yields batches.
         batch_size : int, optional
-            Rows of a batch; 32 if not given.
+            Rows of a batch; if not given, what makes `steps_per_epoch` batches, or 32.
         epochs : int
             Number of the last epoch, counted from 1.
         verbose : "auto", 0, 1 or 2
@@ -93,12 +93,14 @@ class Trainer(Learner):
         if validation_split and validation_data is None:
             data, validation_data = split(data, validation_split)
         source = feed(
-            *data, batch_size=batch_size, class_weight=class_weight, shuffle=shuffle,
-            seed=self.shuffle_seed,
+            *data, batch_size=batch_size, steps=steps_per_epoch, class_weight=class_weight,
+            shuffle=shuffle, seed=self.shuffle_seed,
         )  # fmt: skip
         validation = None
         if validation_data is not None:
-            validation = _validation_feed(validation_data, validation_batch_size or batch_size)
+            validation = _validation_feed(
+                validation_data, validation_batch_size or batch_size, validation_steps
+            )
         steps = steps_per_epoch or source.size
         listeners, history = self._listeners(callbacks, verbose, epochs=epochs, steps=steps)
         self.stop_training = False
@@ -157,7 +159,7 @@ class Trainer(Learner):
             If arguments do not fit.
         """
         self._check_compiled()
-        source = feed(x, y, sample_weight, batch_size=batch_size)
+        source = feed(x, y, sample_weight, batch_size=batch_size, steps=steps)
         listeners, _ = self._listeners(callbacks, verbose, epochs=1, steps=steps or source.size)
         logs = self._test_epoch(source.epoch(0, steps), listeners)
         if not logs:
@@ -191,7 +193,7 @@ class Trainer(Learner):
         ValueError, TypeError
             If arguments do not fit.
         """
-        source = feed(x, batch_size=batch_size)
+        source = feed(x, batch_size=batch_size, steps=steps)
         listeners, _ = self._listeners(callbacks, verbose, epochs=1, steps=steps or source.size)
         self.stop_training = False
         parts = []
@@ -199,7 +201,7 @@ class Trainer(Learner):
         for i, batch in enumerate(source.epoch(0, steps)):
             listeners.on_predict_batch_begin(i)
             # A copy of what may be the layers' own memory, to be read after the next batch.
-            result = structure.transform(np.array, self.predict_step(batch))
+            result = structure.transform(np.array, self.predict_step(pack(*batch)))
             parts.append(result)
             listeners.on_predict_batch_end(i, {"outputs": result})
             if self.stop_training:
@@ -232,7 +234,7 @@ class Trainer(Learner):
                 raise ValueError("class_weight: expected None where there is a sample_weight")
             sample_weight = class_weights(y, class_weight)
         self.reset_metrics()
-        logs = flat(self.train_step(one_batch(x, y, sample_weight)))
+        logs = flat(self.train_step(pack(*one_batch(x, y, sample_weight))))
         return logs if return_dict else self._as_list(logs)
 
     def test_on_batch(
@@ -247,12 +249,12 @@ class Trainer(Learner):
         """
         self._check_compiled()
         self.reset_metrics()
-        logs = flat(self.test_step(one_batch(x, y, sample_weight)))
+        logs = flat(self.test_step(pack(*one_batch(x, y, sample_weight))))
         return logs if return_dict else self._as_list(logs)
 
     def predict_on_batch(self, x: Any) -> Any:
         """Return the model's results for one batch as arrays."""
-        return structure.transform(np.array, self.predict_step((x,)))
+        return structure.transform(np.array, self.predict_step(pack(x)))
 
     def _train_epoch(self, batches: Iterator[Batch], listeners: CallbackList) -> dict[str, Any]:
         is_watched = listeners.listens("on_train_batch_end")
@@ -261,7 +263,7 @@ class Trainer(Learner):
         try:
             for i, batch in enumerate(batches):
                 listeners.on_train_batch_begin(i)
-                logs = self.train_step(batch)
+                logs = self.train_step(pack(*batch))
                 if is_watched:
                     listeners.on_train_batch_end(i, flat(logs))
                 if self.stop_training:
@@ -277,7 +279,7 @@ class Trainer(Learner):
         listeners.on_test_begin()
         for i, batch in enumerate(batches):
             listeners.on_test_batch_begin(i)
-            logs = self.test_step(batch)
+            logs = self.test_step(pack(*batch))
             if is_watched:
                 listeners.on_test_batch_end(i, flat(logs))
         logs = flat(logs)
@@ -299,10 +301,10 @@ class Trainer(Learner):
         return CallbackList([*given, *added], model=self, verbose=loud, **params), history
 
 
-def _validation_feed(data: Any, batch_size: int | None) -> Feed:
+def _validation_feed(data: Any, batch_size: int | None, steps: int | None) -> Feed:
     if isinstance(data, tuple | list):
-        return feed(*unpack(data), batch_size=batch_size)
-    return feed(data, batch_size=batch_size)
+        return feed(*unpack(data), batch_size=batch_size, steps=steps)
+    return feed(data, batch_size=batch_size, steps=steps)
 
 
 def _is_due(epoch: int, freq: int | Sequence[int]) -> bool:

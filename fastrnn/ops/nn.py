@@ -22,9 +22,23 @@ _SELU_SCALE = 1.0507009873554804934193349852946
 
 
 @operation()
-def relu(x: Any) -> Result:
-    """Return max(x, 0); the gradient at 0 is 0."""
-    return np.maximum(x, 0), lambda d: d * (x > 0)
+def relu(
+    x: Any, negative_slope: float = 0.0, max_value: float | None = None, threshold: float = 0.0
+) -> Result:
+    """Return x where it is above a threshold, at most max_value; else a share of the distance.
+
+    That share, negative_slope * (x - threshold), is by default 0.  The gradient at the threshold
+    is negative_slope, at max_value 0.
+    """
+    if negative_slope == threshold == 0 and max_value is None:
+        return np.maximum(x, 0), lambda d: d * (x > 0)
+    top = np.inf if max_value is None else max_value
+    above = x > threshold
+    # Zeros, and NaN where x is.
+    below = negative_slope * (x - threshold) if negative_slope else np.clip(x, 0, 0)
+    y = np.where(above, np.minimum(x, top), below).astype(x.dtype)
+    slopes = np.where(above, x < top, negative_slope).astype(x.dtype)
+    return y, lambda d: d * slopes
 
 
 @operation()

@@ -90,6 +90,22 @@ def test_older_names_of_batches_are_heard_too(model):
     assert older.batches == 6
 
 
+def test_the_logs_may_have_another_name(model):
+    class Own(Callback):
+        heard = ()
+
+        def on_train_begin(self, before):
+            self.heard = (*self.heard, before)
+
+        def on_epoch_end(self, epoch, values):
+            self.heard = (*self.heard, epoch, list(values))
+
+    own = Own()
+    function = LambdaCallback(on_train_batch_end=lambda batch, values: list(values))
+    model.fit(X, Y, verbose=0, callbacks=[own, function])
+    assert own.heard == ({}, 0, ["loss"])
+
+
 def test_functions_are_called_with_number_and_logs(model):
     heard = []
     callback = LambdaCallback(

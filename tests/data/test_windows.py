@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fastrnn import Sequential, layers, utils
+from fastrnn import Sequential, layers, saving, utils
 from fastrnn.data import PyDataset, timeseries_dataset_from_array
 
 
@@ -109,3 +109,6 @@ def test_the_names_of_keras_are_ours():
     assert utils.pad_sequences is pad_sequences
     assert utils.set_random_seed is random.set_seed
     assert utils.Sequence is PyDataset
+    assert utils.register_keras_serializable is saving.register_keras_serializable
+    utils.clear_session()
+    assert [layers.LSTM(1).name, layers.LSTM(1).name] == ["lstm", "lstm_1"]

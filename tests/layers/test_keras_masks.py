@@ -47,6 +47,7 @@ CASES = [
     ("Embedding", "", lambda m: m.Embedding(5, 2, mask_zero=True), [(B, T)]),
     ("Embedding", "no zero", lambda m: m.Embedding(5, 2), [(B, T)]),
     ("Flatten", "", lambda m: m.Flatten(), [(B, T, I)]),
+    ("Flatten", "channels first", lambda m: m.Flatten("channels_first"), [(B, T, I)]),
     ("Reshape", "", lambda m: m.Reshape((2, -1)), [(B, T, I)]),
     ("Permute", "", lambda m: m.Permute((2, 1)), [(B, T, I)]),
     ("RepeatVector", "", lambda m: m.RepeatVector(2), [(B, I)]),

@@ -5,6 +5,7 @@ import weakref
 
 import numpy as np
 import pytest
+from tolerances import FLOAT32_OUTPUT, assert_close
 
 from fastrnn import GradientTape, Tensor, Variable, layers, ops, random
 from fastrnn.layers import context
@@ -198,6 +199,41 @@ def test_masks_end_at_layers_that_do_not_know_them():
     with pytest.warns(UserWarning, match="^flat: Flatten does not support masking"):
         y = layers.Flatten(name="flat")(x)
     assert y.mask is None
+
+
+def test_a_layer_of_ones_own_makes_masks_by_its_compute_mask(rng):
+    class Ids(layers.Layer):
+        def build(self, input_shape):
+            self.vectors = self.add_weight(shape=(4, 3))
+
+        def call(self, inputs):
+            return ops.take(self.vectors, inputs, axis=0)
+
+        def compute_mask(self, inputs, mask=None):
+            return ops.not_equal(inputs, 0)
+
+    class Halves(layers.Layer):
+        def call(self, inputs):
+            return ops.split(inputs, 2, axis=1)
+
+        def compute_mask(self, inputs, mask=None):
+            return ops.split(mask, 2, axis=1)
+
+    class Silent(Ids):
+        supports_masking = False
+
+    ids = np.array([[1, 2, 0, 0], [3, 0, 1, 0]])
+    own, known = Ids(), layers.Embedding(4, 3, mask_zero=True)
+    y = own(ids)
+    known(ids)
+    known.set_weights(own.get_weights())
+    assert y.mask.tolist() == (ids != 0).tolist()
+    lstm = layers.LSTM(2)
+    assert_close(lstm(y), lstm(known(ids)).value, FLOAT32_OUTPUT)
+    assert [half.mask.tolist() for half in Halves()(y)] == [
+        [[True, True], [True, False]], [[False, False], [True, False]]
+    ]  # fmt: skip
+    assert Silent()(ids).mask is None
 
 
 def test_a_mask_is_given_by_hand_or_comes_with_the_input():

@@ -175,6 +175,34 @@ def test_cells_of_ones_own_run_step_by_step(rng, where):
     assert_close(dx, np.where(mask[..., None], later, 0), FLOAT64_GRADIENT)
 
 
+def test_cells_of_ones_own_may_be_stacked(rng):
+    class Sum(layers.Layer):
+        """A cell whose state is a list of one array, whatever is around it."""
+
+        def __init__(self, units, **options):
+            super().__init__(**options)
+            self.state_size = units
+
+        def build(self, input_shape):
+            self.kernel = self.add_weight(shape=(input_shape[-1], self.state_size))
+
+        def call(self, inputs, states):
+            total = states[0] + ops.matmul(inputs, self.kernel)
+            return total, [total]
+
+    x = rng.standard_normal((B, T, I))
+    cells = [Sum(2, dtype="float64"), Sum(H, dtype="float64")]
+    layer = layers.RNN(cells, return_sequences=True, return_state=True, dtype="float64")
+    y, first, second = layer(x)
+    W, V = layer.get_weights()
+    total = np.cumsum(x @ W, axis=1)
+    assert_close(y, np.cumsum(total @ V, axis=1), FLOAT64_OUTPUT)
+    assert_close(first, total[:, -1], FLOAT64_OUTPUT)
+    assert_close(second, y.value[:, -1], FLOAT64_OUTPUT)
+    mixed = layers.RNN([Sum(2, dtype="float64"), layers.LSTMCell(H, dtype="float64")])
+    assert mixed(x).shape == (B, H)
+
+
 def test_formulas_of_ones_own_run_on_the_engine(rng):
     @cells.cell
     class Leaky:

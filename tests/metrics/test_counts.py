@@ -72,6 +72,14 @@ def test_areas_of_logits_are_those_of_their_probabilities(rng):
     assert ours == pytest.approx(np.mean([a > b for a, b in pairs]), abs=0.01)
 
 
+@pytest.mark.parametrize("curve", ["ROC", "PR"])
+def test_areas_of_scores_outside_of_0_to_1_are_those_of_keras(rng, curve):
+    keras = witness.keras()
+    batch = rng.integers(0, 2, 50), rng.normal(0.5, 1, 50).astype(np.float32), None
+    desired = result_of_keras(keras.metrics.AUC(curve=curve), batch)
+    assert result_of_ours(metrics.AUC(curve=curve), batch) == close(desired)
+
+
 @pytest.mark.parametrize("name", ["Precision", "Recall"])
 @pytest.mark.parametrize(
     "options",

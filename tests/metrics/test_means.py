@@ -25,7 +25,11 @@ def arguments(rng):
     logits = {"from_logits": True}
     return {
         "Accuracy": [({}, *whole)],
-        "BinaryAccuracy": [({}, binary, p), ({"threshold": 0.2}, binary, p)],
+        "BinaryAccuracy": [
+            ({}, binary, p),
+            ({"threshold": 0.2}, binary, p),
+            ({"threshold": 0.0}, binary, y),
+        ],
         "BinaryCrossentropy": [({}, binary, p), (logits | {"label_smoothing": 0.1}, binary, y)],
         "CategoricalAccuracy": [({}, one_hot, y)],
         "CategoricalCrossentropy": [({}, one_hot, p), (logits, one_hot, y)],
@@ -200,4 +204,4 @@ def test_bad_arguments_are_named(name, y_true, y_pred, weights, message):
 
 def test_thresholds_of_accuracies_are_checked():
     with pytest.raises(ValueError, match="threshold"):
-        metrics.BinaryAccuracy(threshold=1.5)
+        metrics.BinaryAccuracy(threshold=math.nan)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from tolerances import FLOAT32_GRADIENT, FLOAT32_OUTPUT, FLOAT64_OUTPUT, assert_close
 
-from fastrnn import GradientTape, layers, losses, metrics, optimizers, random
+from fastrnn import GradientTape, layers, losses, metrics, optimizers, random, utils
 from fastrnn.callbacks import LambdaCallback
 from fastrnn.data import Dataset, LengthBatches
 from fastrnn.models import Model, Sequential
@@ -287,7 +287,7 @@ def test_float64_layers_learn_in_float64(rng):
 def test_one_may_write_ones_own_step(rng):
     class Own(Sequential):
         def train_step(self, data):
-            x, y = data[:2]
+            x, y = data
             with GradientTape() as tape:
                 loss = self.compute_loss(y=y, y_pred=self(x, training=True))
             gradients = tape.gradient(loss, self.trainable_variables)
@@ -302,6 +302,51 @@ def test_one_may_write_ones_own_step(rng):
     assert history["own"][2] < history["own"][0]
 
 
+def test_ones_own_step_takes_what_there_is(rng):
+    class Own(Sequential):
+        def train_step(self, data):
+            taken.append(data)
+            return super().train_step(data)
+
+        def predict_step(self, data):
+            taken.append(data)
+            return super().predict_step(data)
+
+    taken = []
+    x, y = points(rng)
+    model = Own([layers.Dense(1, activity_regularizer="l2")])
+    model.compile("sgd")
+    model.fit(x, batch_size=len(x), verbose=0)
+    model.train_on_batch(x)
+    model.predict(x, batch_size=len(x), verbose=0)
+    assert [type(data) for data in taken] == [np.ndarray] * 3
+    model.compile("sgd", "mse")
+    model.fit(x, y, verbose=0, steps_per_epoch=1)
+    model.fit(x, y, verbose=0, steps_per_epoch=1, sample_weight=np.ones(len(x)))
+    assert [len(data) for data in taken[3:]] == [2, 3]
+    assert utils.unpack_x_y_sample_weight(taken[3])[2] is None
+
+
+def test_rows_are_divided_into_the_steps_that_are_asked_for(rng):
+    sizes = []
+
+    class Own(Sequential):
+        def train_step(self, data):
+            sizes.append(len(data[0]))
+            return super().train_step(data)
+
+    x, y = rng.normal(size=(50, 3)), rng.normal(size=(50, 1))
+    model = Own([layers.Dense(1)])
+    model.compile("sgd", "mse")
+    model.fit(x, y, steps_per_epoch=4, verbose=0)
+    model.fit(x, y, steps_per_epoch=2, batch_size=5, verbose=0)
+    assert sizes == [13, 13, 13, 11, 5, 5]
+    assert len(model.predict(x, steps=1, verbose=0)) == 50
+    assert model.evaluate(x, y, steps=1, verbose=0) == model.evaluate(
+        x, y, batch_size=50, verbose=0
+    )
+
+
 def test_metrics_kept_in_attributes_are_reset_for_every_epoch(rng):
     class Own(Model):
         def __init__(self):
@@ -313,7 +358,7 @@ def test_metrics_kept_in_attributes_are_reset_for_every_epoch(rng):
             return self.dense(inputs)
 
         def test_step(self, data):
-            x, y = data[:2]
+            x, y = data
             self.error.update_state(y, self(x, training=False))
             return {"error": self.error.result()}
 

@@ -5,7 +5,7 @@ import pytest
 from tolerances import FLOAT32_OUTPUT, assert_close
 
 from fastrnn import layers
-from fastrnn.models import Model, Sequential
+from fastrnn.models import Model, Sequential, load_model
 
 
 def branches():
@@ -43,6 +43,41 @@ def test_shapes_and_names_are_known_before_the_first_call():
     assert model.output_shape == {"y": (None, 2), "s": (None, None, 1)}
     assert [symbol.name for symbol in model.inputs] == ["p", "q"]
     assert model.built
+
+
+def test_a_part_of_a_model_is_a_model_between_its_layers_symbols(rng):
+    model = branches()
+    p = rng.normal(size=(2, 5, 3)).astype(np.float32)
+    lstm = model.get_layer("lstm")
+    assert lstm.input is model.inputs[0] is model.get_layer("p").output
+    _, h, c = lstm.output
+    ends = Model(lstm.input, [h, c]).predict(p, verbose=0)
+    np.testing.assert_array_equal(ends, [state.value for state in lstm(p)[1:]])
+    chain = Sequential([layers.Input((None, 3)), layers.GRU(4), layers.Dense(2)])
+    lower = Model(chain.input, chain.layers[0].output)
+    np.testing.assert_array_equal(lower.predict(p, verbose=0), chain.layers[0](p).value)
+    with pytest.raises(AttributeError, match="^late has no output, as it was not called on"):
+        _ = layers.Dense(3, name="late").output
+
+
+def test_a_trained_translator_is_taken_apart_for_decoding(rng, tmp_path):
+    p, q = layers.Input((None, 3)), layers.Input((None, 2))
+    _, *states = layers.LSTM(4, return_state=True)(p)
+    y, _, _ = layers.LSTM(4, return_sequences=True, return_state=True)(q, initial_state=states)
+    Model([p, q], layers.Dense(2)(y)).save(tmp_path / "translator.fastrnn")
+    model = load_model(tmp_path / "translator.fastrnn")
+    _, *states = model.layers[2].output
+    encoder = Model(model.input[0], states)
+    state_inputs = [layers.Input((4,)), layers.Input((4,))]
+    y, *after = model.layers[3](model.input[1], initial_state=state_inputs)
+    decoder = Model([model.input[1], *state_inputs], [model.layers[4](y), *after])
+    source, target = rng.normal(size=(1, 5, 3)), rng.normal(size=(1, 4, 2))
+    now, outputs = encoder.predict(source, verbose=0), []
+    for t in range(4):
+        output, *now = decoder.predict([target[:, t : t + 1], *now], verbose=0)
+        outputs.append(output)
+    whole = model.predict([source, target], verbose=0)
+    assert_close(np.concatenate(outputs, axis=1), whole, FLOAT32_OUTPUT)
 
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation")

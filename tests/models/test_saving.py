@@ -7,7 +7,8 @@ import zipfile
 import numpy as np
 import pytest
 
-from fastrnn import layers, losses, optimizers, random
+from fastrnn import layers, losses, optimizers, random, saving
+from fastrnn.layers import serialization
 from fastrnn.models import Model, Sequential, load_model, model_from_json
 
 
@@ -52,6 +53,22 @@ def test_a_loaded_model_learns_on_bit_for_bit(rng, tmp_path, optimizer):
     for one, other in zip(loaded.get_weights(), whole.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
     assert loaded.evaluate(x, y, verbose=0) == whole.evaluate(x, y, verbose=0)
+
+
+def test_classes_registered_as_in_keras_come_back(tmp_path):
+    @saving.register_keras_serializable(package="Tests")
+    class Doubled(layers.Dense):
+        def call(self, inputs):
+            return 2 * super().call(inputs)
+
+    try:
+        model = Sequential([layers.Input((3,)), Doubled(2)])
+        saving.save_model(model, tmp_path / "model.fastrnn")
+        assert type(saving.load_model(tmp_path / "model.fastrnn").layers[0]) is Doubled
+        with pytest.raises(FileExistsError):
+            saving.save_model(model, tmp_path / "model.fastrnn", overwrite=False)
+    finally:
+        del serialization.CLASSES["Tests>Doubled"]
 
 
 def test_models_between_symbols_and_several_losses_come_back(rng, tmp_path):
