@@ -127,7 +127,10 @@ def cumulative_sum(node: Node) -> Run:
             raise ValueError(f"axis: expected an integer, got {axis.shape} {axis.dtype}")
         along = int(axis.reshape(()))
         y = np.flip(x, along) if reverses else x
-        y = np.cumsum(y, along, dtype=x.dtype) - (y if excludes else x.dtype.type(0))
+        y = np.cumsum(y, along, dtype=x.dtype)
+        if excludes:
+            y = np.roll(y, 1, along)
+            np.moveaxis(y, along, 0)[:1] = 0
         return np.flip(y, along) if reverses else y
 
     return run
