@@ -87,6 +87,8 @@ class Loop:
         if training and cell.recurrent_dropout:
             return None
         states = list(initial_state) if isinstance(initial_state, list | tuple) else [initial_state]
+        if layer.stateful:
+            states = [ops.copy(state) for state in states]  # Keras writes there before backward
         weights = [ops.convert_to_tensor(v) for v in (cell.kernel, cell.recurrent_kernel)]
         bias = None if cell.bias is None else ops.convert_to_tensor(cell.bias)
         tensors = [sequences, *states, *weights, *([] if bias is None else [bias])]

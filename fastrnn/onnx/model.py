@@ -20,8 +20,8 @@ from fastrnn.onnx.trainable import to_model
 
 Array = NDArray[Any]
 
-# What operators raise about arrays that do not fit.
-_FAILURES = (ValueError, TypeError, LookupError, ArithmeticError, MemoryError)
+# What operators raise about arrays that do not fit; the last NumPy about more than 32 axes.
+_FAILURES = (ValueError, TypeError, LookupError, ArithmeticError, MemoryError, RuntimeError)
 
 # Values live in numbered places: the first is that of inputs left out, the second that of outputs
 # that nobody wants.
@@ -210,7 +210,7 @@ class Model:
             with sizes.limited(self._limit), np.errstate(all="ignore"):
                 self._compute(values)
         return [
-            values[place] if is_owned else np.array(values[place])
+            np.asarray(values[place]) if is_owned else np.array(values[place])
             for place, is_owned in self._results
         ]
 

@@ -9,7 +9,8 @@ They compute float32 and float64 on the CPU.  Everything else is left to torch.n
 and dtypes and autocast, with one warning each; `torch.func` transforms, traced, scripted and
 exported models; and all errors about arguments.  `torch.compile` compiles what is around the
 layers, and cells with it.  `torch.jit.script(model)` puts torch.nn's modules in the place of ours
-in `model` itself.
+in `model` itself.  `quantize_dynamic` of torch.ao goes by the exact class and leaves ours as they
+are: `restore` a model first.
 
 Packing the weights, which is done in every call so that every change of them is seen, costs more
 than a single step of few rows: cells, and calls of RNN and GRU with one step, are torch.nn's own

@@ -44,7 +44,7 @@ class Layers(Module, nn.RNNBase):
         is_batched = isinstance(input, Tensor) and input.dim() == 3
         if is_batched:
             x = input.transpose(0, 1) if self.batch_first else input
-        elif isinstance(input, Tensor) and input.dim() == 2:
+        elif isinstance(input, Tensor) and input.dim() == 2 and all(map(Tensor.dim, states)):
             x, states = input.unsqueeze(1), [state.unsqueeze(1) for state in states]
         else:
             return None

@@ -145,8 +145,8 @@ def _wanted(modules: dict[str, nn.Module], only: Any) -> set[type[nn.Module] | s
     several = [only] if isinstance(only, str | type) else only
     if not isinstance(several, Iterable):
         raise TypeError(f"only: expected classes of torch.nn or names, got {only!r}")
-    wanted = set(several)
-    for one in wanted:
+    several = list(several)
+    for one in several:
         if isinstance(one, str):
             if one not in modules:
                 raise ValueError(f"only: expected names of the model's modules, got {one!r}")
@@ -155,4 +155,4 @@ def _wanted(modules: dict[str, nn.Module], only: Any) -> set[type[nn.Module] | s
         elif one not in _OURS:
             names = ", ".join(kind.__name__ for kind in _OURS)
             raise ValueError(f"only: expected torch.nn's {names}, got {one.__name__}")
-    return wanted
+    return set(several)

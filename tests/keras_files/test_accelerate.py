@@ -80,6 +80,18 @@ def test_outputs_and_gradients_are_those_of_keras(keras, accelerated, kind, opti
         assert_close(ours, their, TORCH_MODULE_FLOAT32, f"result {number}")
 
 
+@pytest.mark.parametrize("kind", ["lstm", "gru", "rnn"])
+def test_stateful_layers_go_on_and_have_gradients(keras, accelerated, kind):
+    layer = LAYERS[kind](keras.layers, stateful=True)
+    x, mask = np.ones((B, T, I), np.float32), MASKS["padding behind"]
+    theirs = [results(layer, x, mask) for _ in range(2)]
+    layer.reset_state()
+    accelerated(layer)
+    for desired in theirs:
+        for ours, their in zip(results(layer, x, mask), desired, strict=True):
+            assert_close(ours, their, TORCH_MODULE_FLOAT32)
+
+
 def test_the_kernels_run(keras, accelerated, monkeypatch):
     from fastrnn.torch import recurrence
 

@@ -60,6 +60,15 @@ def test_outputs_share_no_memory_with_inputs_or_constants(op, attributes):
         np.testing.assert_array_equal(actual, desired)
 
 
+@pytest.mark.parametrize("op", ["Neg", "Exp", "Identity", "ReduceSum"])
+def test_a_result_without_axes_is_an_array(op):
+    x = np.array(1.5, np.float32)
+    (y,) = load(node_file(op, {"x": x})).run({"x": x})
+    assert isinstance(y, np.ndarray)
+    assert y.shape == ()
+    y[...] = 7
+
+
 def test_what_depends_on_constants_only_is_computed_once():
     nodes = [
         helper.make_node("Transpose", ["K"], ["KT"]),

@@ -174,6 +174,7 @@ BAD = [
     ("Reshape", [FLOATS, ints(-2, 4)], {}, "shape"),
     ("Expand", [ROW, ints(-4)], {}, "node"),
     ("Expand", [ROW, ints(1 << 40, 4)], {}, "limit"),
+    ("Expand", [ROW.reshape((1,) * 39 + (4,)), ints(4)], {}, "dimensions"),
     ("ConstantOfShape", [ints(1 << 20, 1 << 20)], {}, "limit"),
     ("ConstantOfShape", [ints(-1)], {}, "negative"),
     ("Range", [number(0), number(1), number(0)], {}, "node"),
@@ -206,6 +207,30 @@ def test_what_does_not_fit_is_refused(case):
     with pytest.raises(ValueError, match=message) as raised:
         load(content).run(feeds)
     assert f"{op} 'node'" in str(raised.value)
+
+
+def test_steps_back_begin_at_the_first_element_at_the_latest():
+    ends = {"starts": ints(-9), "ends": ints(-99), "axes": ints(0), "steps": ints(-1)}
+    content = node_file("Slice", {"x": ROW}, ends)
+    np.testing.assert_array_equal(load(content).run({"x": ROW})[0], ROW[:1])
+
+
+@pytest.mark.parametrize("reverse", [0, 1])
+def test_sums_that_exclude_an_element_do_not_know_it(reverse):
+    x = np.array([[1, 2, np.inf], [np.inf, 2, 1]], np.float32)
+    content = node_file(
+        "CumSum", {"x": x}, {"axis": number(1, np.int64)}, exclusive=1, reverse=reverse
+    )
+    desired = [[np.inf, np.inf, 0], [3, 1, 0]] if reverse else [[0, 1, 3], [0, np.inf, np.inf]]
+    np.testing.assert_array_equal(load(content).run({"x": x})[0], desired)
+
+
+def test_the_mean_of_nothing_is_nan():
+    nothing = np.zeros((2, 0), np.float32)
+    (y,) = load(node_file("ReduceMean", {"x": nothing}, axes=[1])).run({"x": nothing})
+    np.testing.assert_array_equal(y, np.full((2, 1), np.nan, np.float32), strict=True)
+    content = node_file("LayerNormalization", {"x": nothing}, {"scale": nothing[0]})
+    assert load(content).run({"x": nothing})[0].shape == (2, 0)
 
 
 def test_sums_that_would_not_fit_into_memory_are_refused():

@@ -34,6 +34,7 @@ ERRORS = {
     "state of another size": lambda m: m(torch.randn(5, 2, 3), states(m, 1, 2, 5)),
     "state without a batch": lambda m: m(torch.randn(5, 2, 3), states(m, 1, 4)),
     "state with a batch": lambda m: m(torch.randn(5, 3), states(m, 1, 1, 4)),
+    "state without dimensions": lambda m: m(torch.randn(5, 3), states(m)),
     "state of another dtype": lambda m: m(
         torch.randn(5, 2, 3), states(m, 1, 2, 4, dtype=torch.float64)
     ),

@@ -161,6 +161,7 @@ def test_only_some(net, only, swapped):
         (nn.Linear, ValueError, "only: expected torch.nn's RNN, .*, got Linear"),
         (3, TypeError, "only: expected classes of torch.nn or names, got 3"),
         ([3], TypeError, "only: expected classes of torch.nn or names, got 3"),
+        ([["lstm"]], TypeError, "only: expected classes of torch.nn or names, got .'lstm'."),
     ],
 )
 def test_bad_choices_are_errors_and_change_nothing(net, only, error, message):

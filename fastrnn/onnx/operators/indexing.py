@@ -142,6 +142,8 @@ def _sliced(
     for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
         if not -x.ndim <= axis < x.ndim:
             raise ValueError(f"axes: expected some of {x.ndim} axes, got {axis}")
+        if step < 0:
+            start = max(start, -x.shape[axis])  # NumPy would find nothing before the first element
         chosen[axis] = slice(start, end, step)
     return x[tuple(chosen)]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -70,8 +71,11 @@ def _bounds(dtype: np.dtype[Any]) -> tuple[Any, Any]:
 
 
 def mean(x: Array, axis: tuple[int, ...], keepdims: bool) -> Any:
-    """Return the mean in the type of x."""
-    return np.asarray(np.mean(x, axis=axis, keepdims=keepdims)).astype(x.dtype)
+    """Return the mean in the type of x; of nothing, NaN."""
+    wide = np.promote_types(x.dtype, np.float32)
+    whole = np.sum(x, axis=axis, keepdims=keepdims, dtype=wide)
+    count = prod(x.shape[n] for n in axis)
+    return np.asarray(whole / wide.type(count)).astype(x.dtype)
 
 
 def arg_max(node: Node) -> Run:
@@ -123,7 +127,10 @@ def cumulative_sum(node: Node) -> Run:
             raise ValueError(f"axis: expected an integer, got {axis.shape} {axis.dtype}")
         along = int(axis.reshape(()))
         y = np.flip(x, along) if reverses else x
-        y = np.cumsum(y, along, dtype=x.dtype) - (y if excludes else x.dtype.type(0))
+        y = np.cumsum(y, along, dtype=x.dtype)
+        if excludes:
+            y = np.roll(y, 1, along)
+            np.moveaxis(y, along, 0)[:1] = 0
         return np.flip(y, along) if reverses else y
 
     return run
@@ -180,9 +187,9 @@ def layer_normalization(node: Node) -> Run:
             raise ValueError(f"axis: expected one of {x.ndim} axes, got {axis}")
         axes = tuple(range(axis % x.ndim, x.ndim))
         wide = x.astype(np.promote_types(x.dtype, np.float32), copy=False)
-        centre = wide.mean(axes, keepdims=True)
+        centre = mean(wide, axes, keepdims=True)
         y = wide - centre
-        inverse = 1 / np.sqrt(np.square(y).mean(axes, keepdims=True) + wide.dtype.type(epsilon))
+        inverse = 1 / np.sqrt(mean(np.square(y), axes, keepdims=True) + wide.dtype.type(epsilon))
         y = (y * inverse).astype(x.dtype, copy=False)
         for name, factor in (("Scale", scale), ("B", bias)):
             if factor is None:
