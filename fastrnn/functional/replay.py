@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from fastrnn.functional import steps as time_steps
 from fastrnn.functional.gradients import Gradients
+from fastrnn.functional.options import Embedded
 from fastrnn.functional.panels import empty_like
 from fastrnn.functional.run import Run, States
-from fastrnn.functional.weights import Weights
 from fastrnn.kernels.cpu import buffers, plan
 from fastrnn.kernels.cpu.recording import Recording
 from fastrnn.kernels.cpu.task import formula, recorded
@@ -51,10 +51,10 @@ class Replay:
     It stands for the `Run` that it is made of, which has read its arguments.
     """
 
-    def __init__(self, run: Run, x: Array, mask: Any, unused: list[Replay]) -> None:
+    def __init__(self, run: Run, x: Any, mask: Any, unused: list[Replay]) -> None:
         self.training = run.training
         self._run = run
-        self._x: Any = x
+        self._x: Any = x.table if isinstance(x, Embedded) else x
         self._mask = mask
         self._unused = unused
         self._forward: Recording | None = None
@@ -90,6 +90,9 @@ class Replay:
         assert self._forward is not None, "not recorded"
         if state is not None:
             state = run.checked_states("state", state, (run.sequences,))
+        if isinstance(x, Embedded):
+            run.place_ids(x)
+            x = x.table
         self._x, self._mask = x, mask
         run.weights.W, run.weights.R, run.weights.b = weights
         h = run.h = buffers.empty(run.h.shape, run.dtype)
@@ -178,7 +181,8 @@ class Replay:
         self, dy: Array | None, dstate: States, dextra: States, wants_dx: bool, wants_norms: bool
     ) -> Gradients:
         """Walk backwards as `Run.backward` does, and write the calls down if they have a kind."""
-        self._run.place_input(self._x)
+        if self._run.ids is None:
+            self._run.place_input(self._x)
         with recorded() as calls:
             gradients = self._run.backward(dy, dstate, dextra, wants_dx, wants_norms)
         if not wants_norms and all(d is None for d in dextra):
@@ -215,8 +219,9 @@ class Replay:
 
         dx = None
         if wants_dx:
-            rows = buffers.empty((run.steps.N, weights.I), dtype)
-            dx = time_steps.unview(rows, run.steps, run.reverse, run.T)
+            dx = buffers.empty((run.steps.N if run.ids is None else len(run.E), weights.I), dtype)
+            if run.ids is None:
+                dx = time_steps.unview(dx, run.steps, run.reverse, run.T)
         dR = None if weights.R is None else empty_like(weights.R)
         db = None if weights.b is None else buffers.empty(weights.b.shape, dtype)
         return Gradients(dx, empty_like(weights.W), dR, db, ())
@@ -245,6 +250,11 @@ class Replays:
             return None, None
         name = cell if is_named else formula(cell)
         kind: list[Any] = [name, bool(reverse), bool(training), get_num_threads()]
+        if isinstance(x, Embedded):
+            ids, x = _ids_and_table(x)
+            if ids is None:
+                return None, None
+            kind.append(ids.shape)
         for array in (x, *weights, mask):
             if type(array) is np.ndarray and array.flags.aligned:
                 kind += array.dtype, array.shape, array.strides
@@ -267,11 +277,11 @@ class Replays:
         """
         unused = None if kind is None else self._unused.get(kind)
         if unused is None:
-            if kind is not None and _is_worthwhile(run.weights, x):
+            if kind is not None and _is_worthwhile(run):
                 self._make_room(0)
                 self._unused[kind] = []
             return *run.forward(), run
-        self._make_room(_numbers(run.weights, x))
+        self._make_room(_numbers(run))
         replay = Replay(run, x, mask, unused)
         result = replay.record()
         if not replay.is_recorded:  # and so it will be the next time
@@ -291,13 +301,25 @@ def _walk_kind(dy: Array | None, wants_dx: bool) -> Hashable:
     return None if dy is None else dy.strides, wants_dx
 
 
-def _is_worthwhile(weights: Weights, x: Array) -> bool:
+def _is_worthwhile(run: Run) -> bool:
     """Return whether a run is small, with no weights besides W, R and b."""
-    return x.size > 0 and not weights.extra and _numbers(weights, x) <= _MOST_NUMBERS
+    return run.steps.N > 0 and not run.weights.extra and _numbers(run) <= _MOST_NUMBERS
 
 
-def _numbers(weights: Weights, x: Array) -> int:
+def _numbers(run: Run) -> int:
     """Return how many numbers the gates and the packed weights of a run are."""
-    tile = weights.tile.all
-    rows: int = x.shape[0] * x.shape[1] + weights.I + weights.features
+    weights, tile = run.weights, run.weights.tile.all
+    rows: int = run.steps.N + weights.I + weights.features
+    if run.ids is not None:
+        rows += len(run.E)
     return rows * tile.number * tile.width
+
+
+def _ids_and_table(x: Embedded) -> tuple[Array | None, Any]:
+    """Return both where a run multiplies the rows of the table, from where they are."""
+    ids: Any = x.ids
+    table: Any = x.table
+    is_plain = type(ids) is np.ndarray and ids.dtype.kind in "iu" and ids.ndim == 2
+    if is_plain and type(table) is np.ndarray and table.flags.c_contiguous:
+        return (ids if 0 < len(table) <= ids.size else None), table
+    return None, table

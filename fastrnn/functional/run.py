@@ -83,6 +83,15 @@ class Run:
             self.ids = time_steps.by_step(self.ids, self.steps, reverse)
             self.x_rows = time_steps.all_rows(self.E, self.E.shape[0], weights.I)
 
+    def place_ids(self, x: Embedded) -> None:
+        """Check other ids, of a table of the same shape, and take them where those before are."""
+        assert self.ids is not None, "there were no ids"
+        table: Any = x.table
+        ids = _validate.ids_array("x.ids", x.ids, self.leading, len(table))
+        self.ids[...] = time_steps.by_step(ids, self.steps, self.reverse)
+        self.E = table
+        self.x_rows = time_steps.all_rows(self.E, len(self.E), self.weights.I)
+
     def _read_packed(self, x: Packed, reverse: bool) -> None:
         """Check x, and put it into the order of the steps."""
         rows = self.weights.same("x.rows", x.rows, ("N", self.weights.I))

@@ -72,9 +72,12 @@ class LookedUp(Tensor):
         if len(table) * _FEWEST_USES <= ids.size:
             return functional.Embedded(ids, table), lambda dtable: dtable
         rows, places = functional.numbered(ids, len(table))
-        used, _ = functional.embedding(rows, table)
-        shape = table.shape
-        return functional.Embedded(places, used), lambda d: RowGradients.unchecked(rows, d, shape)
+        used, _ = functional.embedding(_filled_up(rows), table)
+        shape, number = table.shape, len(rows)
+        return (
+            functional.Embedded(places, used),
+            lambda d: RowGradients.unchecked(rows, d[:number], shape),
+        )
 
     def _look_up(self, ids: Array, factors: Array | None = None) -> tuple[Array, Any]:
         """Return rows, and what makes the table's gradient of theirs."""
@@ -105,6 +108,12 @@ class LookedUp(Tensor):
     def dtype(self) -> np.dtype[Any]:
         """Dtype of the rows."""
         return self.table.dtype
+
+
+def _filled_up(rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return rows and the last of them again, up to one of few numbers: runs of a size recur."""
+    step = 1 << max(4, len(rows).bit_length() - 6)
+    return np.concatenate([rows, np.repeat(rows[-1:], -len(rows) % step)])
 
 
 class Embedding(Layer):

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 from functional.problems import extra_weights, random_problem
+from tolerances import FLOAT32_OUTPUT, assert_close
 
 import fastrnn
 from fastrnn import functional
@@ -40,7 +41,8 @@ def assert_same(results, wanted):
 
 def run(problem, cell, *, extra, is_first, reverse, training=True, wants_dx=True, **options):
     """Outputs and gradients, of a run that is the first of its kind to the engine, or not."""
-    T, B = problem.x.shape[:2]
+    x = problem.x
+    T, B = (x.ids if isinstance(x, functional.Embedded) else x).shape[:2]
     lengths = np.full(B, T) if is_first else None  # as long as all are, but asked for another way
     y, final, backward = functional.rnn(
         cell, problem.x, problem.W, problem.R, problem.b, problem.state, extra=extra,
@@ -71,6 +73,46 @@ def test_runs_of_a_kind_give_the_bits_of_a_first_run(rng, cell, dtype, sizes, re
         for is_first in (False, True)
     )
     assert_same(results, wanted)
+
+
+@pytest.mark.parametrize("vocabulary", [1, 7, 15])
+@pytest.mark.parametrize("reverse", [False, True])
+def test_looked_up_runs_of_a_kind_give_the_bits_of_a_first_run(
+    rng, cell, dtype, vocabulary, reverse
+):
+    problems, extras = [], []
+    for _ in range(4):
+        problem = random_problem(rng, cell, 5, 3, 17, 33, dtype)
+        table = rng.standard_normal((vocabulary, 17)).astype(dtype)
+        ids = rng.integers(0, vocabulary, (3, 5)).T
+        problems.append(problem._replace(x=functional.Embedded(ids, table)))
+        extras.append(extra_weights(cell, problem))
+    calls = [
+        (problem, extra, kind)
+        for kind in ({}, {"wants_dx": False}, {"training": False})
+        for problem, extra in zip(problems, extras, strict=True)
+    ]
+    results, wanted = (
+        [run(p, cell, extra=e, is_first=is_first, reverse=reverse, **kind) for p, e, kind in calls]
+        for is_first in (False, True)
+    )
+    assert_same(results, wanted)
+
+
+def test_ids_are_checked_every_time(rng):
+    problem = random_problem(rng, "gru", 5, 3, 4, 6, np.float32)
+    table = rng.standard_normal((9, 4)).astype(np.float32)
+    for _ in range(3):
+        x = functional.Embedded(rng.integers(0, 9, (5, 3)), table)
+        _, _, backward = functional.rnn("gru", x, *problem[1:4])
+        backward(problem.dy)
+    for wrong in (-1, 9):
+        x = functional.Embedded(np.full((5, 3), wrong), table)
+        with pytest.raises(ValueError, match=rf"x.ids: expected indices in 0..8, got {wrong}"):
+            functional.rnn("gru", x, *problem[1:4])
+    again = functional.rnn("gru", functional.Embedded(np.zeros((5, 3), int), table), *problem[1:4])
+    wanted = functional.rnn("gru", np.tile(table[0], (5, 3, 1)), *problem[1:4])
+    assert_close(again[0], wanted[0].astype(np.float64), FLOAT32_OUTPUT)
 
 
 @pytest.mark.parametrize("recompute", [None, 2])
