@@ -5,8 +5,8 @@ import pytest
 from functional.problems import arrays_of, assert_same_bits, call, random_problem, results_of
 
 from fastrnn import functional
-from fastrnn.functional import steps
 from fastrnn.cells import CELLS
+from fastrnn.functional import steps
 
 LENGTHS = [5, 4, 4, 1, 1, 1]
 
