@@ -94,8 +94,8 @@ def replace(run: Run, rows: Distinct) -> None:
 
 
 def _rounded(count: int) -> int:
-    """Return one of few numbers, mostly at most an eighth more than `count`."""
-    step = 1 << max(4, count.bit_length() - 4)
+    """Return one of few numbers, mostly at most a quarter more than `count`."""
+    step = 1 << max(4, count.bit_length() - 3)
     return -(-count // step) * step
 
 
