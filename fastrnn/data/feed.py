@@ -350,8 +350,10 @@ def class_weights(y: Any, weights: Mapping[int, float]) -> Array:
     Raises
     ------
     ValueError
-        If y has another shape.
+        If y has another shape, or `weights` is no mapping.
     """
+    if not isinstance(weights, Mapping):
+        raise ValueError(f"class_weight: expected a dict of weights by class, got {weights!r}")
     classes = np.asarray(y)
     if not 1 <= classes.ndim <= 2 or isinstance(y, dict | tuple):
         raise ValueError("class_weight: expected targets (B,), (B, 1) or (B, V) of one output")

@@ -192,10 +192,17 @@ class AdditiveAttention(Attention):
 
 
 def _check_shapes(name: str, shapes: Any) -> None:
-    """Check that there are a query, a value and perhaps a key."""
+    """Check that there are a query, a value and perhaps a key, which fit together."""
     is_list = isinstance(shapes, list | tuple) and len(shapes) in (2, 3)
     if not is_list or not all(isinstance(s, list | tuple) and len(s) == 3 for s in shapes):
         raise ValueError(
             f"{name}: expected [query, value] or [query, value, key] of shape (B, T, D), "
             f"got shape {shapes}"
         )
+    query, value, key = shapes[0], shapes[1], shapes[-1]
+    for one, other in ((query[2], key[2]), (value[1], key[1])):
+        if None not in (one, other) and one != other:
+            raise ValueError(
+                f"{name}: expected query (B, Tq, D), value (B, Tv, ...) and key (B, Tv, D), "
+                f"got shapes {shapes}"
+            )

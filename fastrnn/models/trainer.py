@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -89,6 +89,11 @@ class Trainer(Learner):
             If arguments do not fit.
         """
         self._check_compiled()
+        _check_count("epochs", epochs, least=0)
+        _check_count("steps_per_epoch", steps_per_epoch)
+        _check_count("validation_steps", validation_steps)
+        if not isinstance(validation_freq, Collection):
+            _check_count("validation_freq", validation_freq)
         data: Any = (x, y, sample_weight)
         if validation_split and validation_data is None:
             data, validation_data = split(data, validation_split)
@@ -159,6 +164,7 @@ class Trainer(Learner):
             If arguments do not fit.
         """
         self._check_compiled()
+        _check_count("steps", steps)
         source = feed(x, y, sample_weight, batch_size=batch_size, steps=steps)
         listeners, _ = self._listeners(callbacks, verbose, epochs=1, steps=steps or source.size)
         logs = self._test_epoch(source.epoch(0, steps), listeners)
@@ -193,6 +199,7 @@ class Trainer(Learner):
         ValueError, TypeError
             If arguments do not fit.
         """
+        _check_count("steps", steps)
         source = feed(x, batch_size=batch_size, steps=steps)
         listeners, _ = self._listeners(callbacks, verbose, epochs=1, steps=steps or source.size)
         self.stop_training = False
@@ -307,10 +314,16 @@ def _validation_feed(data: Any, batch_size: int | None, steps: int | None) -> Fe
     return feed(data, batch_size=batch_size, steps=steps)
 
 
+def _check_count(name: str, value: Any, least: int = 1) -> None:
+    is_int = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    if value is not None and not (is_int and value >= least):
+        raise ValueError(f"{name}: expected an int of at least {least}, got {value!r}")
+
+
 def _is_due(epoch: int, freq: int | Sequence[int]) -> bool:
-    if isinstance(freq, int):
-        return (epoch + 1) % freq == 0
-    return epoch + 1 in freq
+    if isinstance(freq, Collection):
+        return epoch + 1 in freq
+    return (epoch + 1) % freq == 0
 
 
 def _refuse_nothing(is_first: bool) -> None:

@@ -117,6 +117,7 @@ def test_the_last_rows_are_split_off():
         (lambda: feed(np.array([[1], [2, 3]], object)), "unequal lengths need"),
         (lambda: list(feed(iter([(1, 2, 3, 4)])).epoch(0)), "got 4 parts"),
         (lambda: class_weights(np.ones((2, 3, 4)), {}), "class_weight: expected targets"),
+        (lambda: class_weights(np.ones(2), [1, 2]), "class_weight: expected a dict of weights"),
         (lambda: split((X, Y, None), 1.5), "validation_split: expected a number"),
         (lambda: split((X, Y, None), 0.99), "validation_split: 0.99 of 10 rows"),
         (lambda: split((iter([]), None, None), 0.5), "validation_split: expected 0"),

@@ -340,3 +340,12 @@ def test_attention_wants_a_mask_for_each_input():
         layers.Attention(name="look")([x, x], mask=np.ones((2, 3), bool))
     with pytest.raises(ValueError, match=r"^look: expected \[query, value\]"):
         layers.Attention(name="look")(x)
+
+
+@pytest.mark.parametrize("kind", [layers.Attention, layers.AdditiveAttention])
+@pytest.mark.parametrize("shapes", [[(2, 3, 4), (2, 3, 5)], [(2, 3, 4), (2, 3, 4), (2, 2, 4)]])
+def test_attention_wants_a_query_value_and_key_that_fit(kind, shapes):
+    arrays, symbols = [np.ones(s) for s in shapes], [layers.Input(s[1:]) for s in shapes]
+    for inputs in (arrays, symbols):
+        with pytest.raises(ValueError, match=r"^look: expected query \(B, Tq, D\), value"):
+            kind(name="look")(inputs)

@@ -479,6 +479,12 @@ def test_which_accuracy_is_meant_follows_from_the_shapes(rng):
     [
         (lambda m, x, y: m.fit(x, y[:5]), ValueError, "equal numbers of rows"),
         (lambda m, x, y: m.fit(x, y, verbose=3), ValueError, "verbose: expected"),
+        (lambda m, x, y: m.fit(x, y, epochs="3"), ValueError, "epochs: expected .*, got '3'"),
+        (lambda m, x, y: m.fit(x, y, epochs=-1), ValueError, "epochs: expected .* 0, got -1"),
+        (lambda m, x, y: m.fit(x, y, steps_per_epoch=0), ValueError, "steps_per_epoch: expected"),
+        (lambda m, x, y: m.fit(x, y, validation_freq=0), ValueError, "validation_freq: expected"),
+        (lambda m, x, y: m.evaluate(x, y, steps=-1), ValueError, "steps: expected"),
+        (lambda m, x, y: m.predict(x, steps="x"), ValueError, "steps: expected"),
         (lambda m, x, y: m.fit(x, verbose=0), ValueError, "y: expected targets"),
         (lambda m, x, y: m.fit(x, y, callbacks=[3]), TypeError, "callbacks: expected"),
         (lambda m, x, y: m.fit(x, y, validation_split=2), ValueError, "validation_split"),
