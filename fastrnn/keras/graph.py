@@ -119,7 +119,7 @@ class Graph:
 
     def _after(self, layer: Any, first: Any, masks: Any) -> list[Symbol | None]:
         """Return the masks of what a call of `layer` gives, as far as there are any."""
-        several = leaves(masks)
+        several = leaves(masks) or [None]
         match layer:
             case Embedding():
                 return [self._operation("not_equal", [first, 0]) if layer.mask_zero else None]

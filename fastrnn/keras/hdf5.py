@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -18,6 +19,11 @@ except ImportError as error:
 
 Array = NDArray[Any]
 Shape = tuple[int, ...]
+
+# What a heap of strings begins with: signature and version, three bytes that do not matter, and its
+# size. An object in it: number, references, four bytes that do not matter, and its size.
+_HEAP, _OBJECT = struct.Struct("<5s3xQ"), struct.Struct("<HHxxxxQ")
+_SIGNATURE = b"GCOL\x01"
 
 
 class Reader:
@@ -39,7 +45,10 @@ class Reader:
         self._where = where
         self._taken: set[str] = set()
         try:
+            _check_heaps(content)
             self._file = h5py.File(io.BytesIO(content), "r")
+            if self._file.id.get_create_plist().get_sizes() != (8, 8):
+                raise ValueError("expected addresses and sizes of 8 bytes")
             self._shapes: dict[str, Shape | None] = {}
             self._names: dict[str, Any] = {}
             self._file.visititems(self._see)
@@ -50,8 +59,7 @@ class Reader:
         if isinstance(item, h5py.Dataset):
             self._shapes[name] = item.shape
         elif name.rpartition("/")[2] == "vars":
-            given = item.attrs.get("name")
-            self._names[name] = given if isinstance(given, str) else None
+            self._names[name] = _name_at(item)
 
     def name_of(self, path: str) -> str | None:
         """Return the name of the layer whose group this is; None if the file does not tell."""
@@ -105,6 +113,40 @@ class Reader:
 
     def _damaged(self, why: Any) -> ValueError:
         return ValueError(f"{self._where}: damaged, or not a file of weights of Keras: {why}")
+
+
+def _name_at(group: Any) -> str | None:
+    """Return the name that a group has as an attribute; None if there is no text of any length.
+
+    HDF5 reads other memory where the attribute's type is damaged.
+    """
+    if "name" not in group.attrs:
+        return None
+    attribute = h5py.h5a.open(group.id, b"name")
+    kind = attribute.get_type()
+    is_text = isinstance(kind, h5py.h5t.TypeStringID) and kind.is_variable_str()
+    given = group.attrs["name"] if is_text and attribute.shape == () else None
+    return given if isinstance(given, str) else None
+
+
+def _check_heaps(content: bytes) -> None:
+    """Raise a ValueError if an object in a heap of strings does not end behind its beginning.
+
+    HDF5 goes from each object to the next by its size, and would not come to an end.
+    """
+    start = content.find(_SIGNATURE)
+    while start >= 0:
+        heap = memoryview(content)[start:]
+        place = _HEAP.size
+        end = _HEAP.unpack_from(heap)[1] if len(heap) > place else 0
+        while place + _OBJECT.size <= min(end, len(heap)):
+            number, _, size = _OBJECT.unpack_from(heap, place)
+            # Free space has the number 0, and its size counts what describes it too.
+            whole = _OBJECT.size + -(-size // 8) * 8 if number else size
+            if not _OBJECT.size <= whole <= end - place:
+                raise ValueError("a heap of strings is not whole")
+            place += whole
+        start = content.find(_SIGNATURE, start + 1)
 
 
 def written(arrays: Mapping[str, Array], names: Mapping[str, str]) -> bytes:

@@ -101,6 +101,22 @@ def test_weights_changed_at_any_place(good, tmp_path):
             assert all(map(np.array_equal, before, model.get_weights()))
 
 
+def test_heaps_of_strings_that_never_end(good, tmp_path):
+    content = bytearray(good["model.weights.h5"])
+    heap = content.index(b"GCOL")
+    content[heap + 16 : heap + 32] = bytes(16)  # free space of no size, before the first string
+    refused(file_of(tmp_path, {**good, "model.weights.h5": bytes(content)}), "heap of strings")
+
+
+def test_names_that_are_no_text_are_not_read(good, tmp_path):
+    content = good["model.weights.h5"]
+    text, sequence = b"name\0\0\0\0\x19\x01", b"name\0\0\0\0\x19\x68"
+    assert text in content
+    changed = {**good, "model.weights.h5": content.replace(text, sequence)}
+    loaded = fastrnn.keras.load(file_of(tmp_path, changed))
+    assert loaded.count_params() == small().count_params()
+
+
 def test_bombs(good, tmp_path):
     bomb = {**good, "model.weights.h5": bytes(64 << 20)}
     refused(file_of(tmp_path, bomb, zipfile.ZIP_DEFLATED), "swells")
