@@ -96,7 +96,7 @@ class NormalisedRun(Run):
         """Return dx, or None, dW and db, or None; keep the gradient of gain_x."""
         weights, tile = self.weights, self.tile
         panels, share = tile.input.panels, tile.input.alone
-        da = self.gates if self.ids is None else self._looked_up_gradient()
+        da = self._products_gradient()
         rows = self.u.shape[1]
         blocks = -(-rows // self._block)
         gain_sums = self._empty(blocks, panels.number, panels.width)

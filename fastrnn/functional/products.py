@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 from fastrnn.functional.panels import Panels, Share, packed, packed_transposed
 from fastrnn.kernels.cpu import buffers, gemm, schedule
+from fastrnn.kernels.cpu import table as kernel
+from fastrnn.kernels.cpu.threads import workers_over
 
 Array = NDArray[Any]
 
@@ -82,3 +84,17 @@ def input_gradient(W: Array, dout: Array, panels: Panels, share: Share) -> Array
     )  # fmt: skip
     gemm.input_gradient(None, arguments, schedule.workers_for(N * W.size, max(N, 1)))
     return dx
+
+
+def table_gradient(ids: NDArray[np.int32], dout: Array, rows: int, panels: Panels) -> Array:
+    """Return the gradient (P, rows, width) of a table in panels, of which rows were looked up.
+
+    ids (N,) of the rows, dout (P, N, width)
+    """
+    table = buffers.empty((panels.number, rows, panels.width), dout.dtype)
+    given: Any = ids
+    arguments = kernel.TableGradient(
+        given, len(ids), rows, panels.number, panels.vectors, dout, table
+    )
+    kernel.add_rows(None, arguments, min(workers_over(dout.size), panels.number * panels.vectors))
+    return table

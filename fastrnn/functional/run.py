@@ -15,10 +15,9 @@ from fastrnn.functional.embedding import embedding
 from fastrnn.functional.gradients import Cotangents, Gradients
 from fastrnn.functional.options import Embedded, Options, Packed
 from fastrnn.functional.panels import Share, empty_like, unpack_into, unpacked, unpacked_like
-from fastrnn.functional.products import input_gradient, project, weight_gradient
+from fastrnn.functional.products import input_gradient, project, table_gradient, weight_gradient
 from fastrnn.functional.weights import Weights
-from fastrnn.kernels.cpu import buffers, gemm, plan, scan, table
-from fastrnn.kernels.cpu.threads import workers_over
+from fastrnn.kernels.cpu import buffers, gemm, plan, scan
 
 Array = NDArray[Any]
 States = tuple[Array | None, ...]
@@ -389,7 +388,7 @@ class Run:
     def _input_gradients(self, wants_dx: bool) -> tuple[Array | None, Array, Array | None]:
         """Return dx, or None, dW and db, or None."""
         weights, tile = self.weights, self.tile
-        da = self.gates if self.ids is None else self._looked_up_gradient()
+        da = self._products_gradient()
         has_bias = weights.b is not None
         dW, db = weight_gradient(self.x_rows, da, tile.all, tile.input, has_bias)
         dW = unpacked_like(weights.W, dW, tile.input.panels)
@@ -438,22 +437,12 @@ class Run:
 
     def _multiplied_h(self) -> gemm.Rows:
         """Return what R multiplied at each row's step: h before it, with its mask."""
-        T, B, N, rows, packing = self.steps
-        features = self.weights.features
         if self.masked is not None:
-            return time_steps.all_rows(self.masked, N, features)
-        if packing is None:
-            return time_steps.all_rows(self.h, N, features)
-        before = np.concatenate([[0], B + rows[: T - 1]]) * features
-        return gemm.Rows(T, rows, self.h, before.astype(np.int64), features, features)
+            return time_steps.all_rows(self.masked, self.steps.N, self.weights.features)
+        return time_steps.rows_before(self.h, self.steps)
 
-    def _looked_up_gradient(self) -> Array:
-        """Return the gradient of the table of pre-activations (P, vocabulary, w)."""
-        panels = self.tile.all
-        out = buffers.empty((panels.number, len(self.E), panels.width), self.dtype)
-        arguments = table.TableGradient(
-            self.ids, self.steps.N, len(self.E), panels.number, panels.vectors, self.gates, out
-        )
-        workers = min(workers_over(self.gates.size), panels.number * panels.vectors)
-        table.add_rows(None, arguments, workers)
-        return out
+    def _products_gradient(self) -> Array:
+        """Return the gradient of the products of rows of x, or of the table of x, with W."""
+        if self.ids is None:
+            return self.gates  # type: ignore[no-any-return]
+        return table_gradient(self.ids, self.gates, len(self.E), self.tile.all)

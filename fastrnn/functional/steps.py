@@ -301,6 +301,16 @@ def all_rows(array: Array, N: int, row: int) -> Rows:
     return Rows(1, _ends(N), array, _multiples(1, 0), row, array.shape[-1])
 
 
+def rows_before(h: Array, steps: Steps) -> Rows:
+    """Return h (B + N, M), the states before all rows and after each, before each row's step."""
+    T, B, N, rows, packing = steps
+    M = h.shape[-1]
+    if packing is None:
+        return all_rows(h, N, M)
+    before = np.concatenate([[0], B + rows[: T - 1]]) * M
+    return Rows(T, rows, h, before.astype(np.int64), M, M)
+
+
 @lru_cache(maxsize=256)
 def _ends(N: int) -> Indices:
     return np.array([0, N], np.int64)
