@@ -163,18 +163,17 @@ def _narrow_backward(product: Affine, dy: Array) -> Gradients:
     dx = buffers.empty((product.N, product.I), dy.dtype)
     dW = buffers.empty((product.O, product.I), dy.dtype)
     db = None if product.b is None else buffers.empty((product.O,), dy.dtype)
-    arguments = _narrow_arguments(product, None)._replace(
-        dy=np.ascontiguousarray(dy), dx=dx, dW=dW, db=db
-    )
+    arguments = _narrow_arguments(product, None, np.ascontiguousarray(dy), dx, dW, db)
     narrow.backward(None, arguments, _narrow_workers(product))
     return Gradients(product.from_rows(dx), dW.T, db)
 
 
-def _narrow_arguments(product: Affine, y: Array | None) -> narrow.Narrow:
+def _narrow_arguments(product: Affine, *arrays: Array | None) -> narrow.Narrow:
+    """Return what the kernels take; arrays are y, then dy and all gradients."""
     rows, b = product.rows, product.b
     return narrow.Narrow(
         product.N, product.I, product.O, rows.x, rows.x_row, np.ascontiguousarray(product.W.T),
-        None if b is None else np.ascontiguousarray(b), y,
+        None if b is None else np.ascontiguousarray(b), *arrays,
     )  # fmt: skip
 
 

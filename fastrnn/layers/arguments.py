@@ -69,21 +69,10 @@ class Call:
         Whether a `Symbol` is among them.
     """
 
-    first: Any
-    training: bool | None
-
     def __init__(self, layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         kind: Any = type(layer)
-        self._takes = takes = _taken(kind.call)
+        self._takes = takes = taken(kind.call)
         self._dtype = layer.dtype
-        self._symbols = 0
-        if takes.first and len(args) == 1 and not kwargs:
-            self.training = self._mask = None
-            self._more: tuple[Any, ...] = ()
-            self.first = self._converted(args[0], True)
-            self._bound = {takes.first: self.first}
-            self.is_symbolic = self._symbols > 0
-            return
         names = takes.names
         bound = dict(zip(names, args, strict=False))
         self._more = args[len(names) :]
@@ -95,13 +84,14 @@ class Call:
                     f"{layer.name}: expected the arguments {', '.join(names)}, got {got}"
                 )
         bound |= kwargs
-        self.training = bound.pop("training", None)
+        self.training: bool | None = bound.pop("training", None)
         unknown = [name for name in kwargs if name not in names and name != "training"]
         if unknown and not takes.is_open and unknown != ["mask"]:
             raise TypeError(f"{layer.name}: unexpected {', '.join(unknown)}")
         self._mask = bound.pop("mask", None)
         if not bound and not self._more:
             raise TypeError(f"{layer.name}: expected inputs, got none")
+        self._symbols = 0
         self._bound = {
             name: value if name.endswith("_mask") else self._converted(value, not index)
             for index, (name, value) in enumerate(bound.items())
@@ -191,14 +181,14 @@ def _as_mask(mask: Any) -> Array | None:
     return None if mask is None else np.asarray(mask).astype(bool)
 
 
-class _Taken(NamedTuple):
+class Taken(NamedTuple):
     """What the method `call` of a class takes.
 
     names           of its parameters
     is_open         whether it takes arguments that it does not name
     training, mask  whether these are among the names
     masks           the names of masks of other parameters, and whose
-    first           the first of the names if it may be any input, else ""
+    is_simple       whether of one input no more is wanted than itself, `training` and `mask`
     """
 
     names: tuple[str, ...]
@@ -206,18 +196,17 @@ class _Taken(NamedTuple):
     training: bool
     mask: bool
     masks: tuple[tuple[str, str], ...]
-    first: str
+    is_simple: bool
 
 
 @functools.cache
-def _taken(call: Any) -> _Taken:
+def taken(call: Any) -> Taken:
+    """Return what a method `call` takes."""
     kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     parameters = list(inspect.signature(call).parameters.values())
     names = tuple(each.name for each in parameters[1:] if each.kind in kinds)
     open_kinds = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     masks = tuple((name, name.removesuffix("_mask")) for name in names if name.endswith("_mask"))
     is_open = any(each.kind in open_kinds for each in parameters)
-    first = names[0] if names else ""
-    if first in ("training", "mask") or first.endswith("_mask"):
-        first = ""
-    return _Taken(names, is_open, "training" in names, "mask" in names, masks, first)
+    is_simple = bool(names) and names[0] not in ("training", "mask") and not masks
+    return Taken(names, is_open, "training" in names, "mask" in names, masks, is_simple)

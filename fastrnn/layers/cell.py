@@ -68,8 +68,13 @@ class Cell(Layer):
         """Return the weights in the engine's order."""
         raise NotImplementedError
 
+    @property
+    def engine_weights(self) -> list[Variable]:
+        """The weights that `arrays` is made of."""
+        raise NotImplementedError
+
     def gradients(self, d: Gradients) -> list[Array | None]:
-        """Return the gradients of `variables` from those of the engine."""
+        """Return the gradients of `engine_weights`, in their order, from those of the engine."""
         raise NotImplementedError
 
     def formula(self, x: Tensor, states: list[Tensor], h: Tensor) -> list[Tensor]:
@@ -250,6 +255,12 @@ class KerasCell(Cell):
         bias = None if self.bias is None else self.bias.value
         return Arrays(self.kernel.value, self.recurrent_kernel.value, bias)
 
+    @property
+    def engine_weights(self) -> list[Variable]:
+        """The weights that `arrays` is made of."""
+        matrices = [self.kernel, self.recurrent_kernel]
+        return matrices if self.bias is None else [*matrices, self.bias]
+
     def gradients(self, d: Gradients) -> list[Array | None]:
-        """Return the gradients of `variables`."""
+        """Return the gradients of `engine_weights`."""
         return [d.W, d.R] if self.bias is None else [d.W, d.R, d.b]

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from fastrnn.tape import postponing
+from fastrnn.tape import Postponing
 
 
 class _Context(threading.local):
@@ -42,7 +42,7 @@ class Calling:
 
     def __init__(self, name: str, training: bool) -> None:
         self._name, self._training = name, training
-        self._block = None if _context.calls else postponing()
+        self._block = None if _context.calls else Postponing()
 
     def __enter__(self) -> None:
         _context.calls.append(self._training)

@@ -14,6 +14,7 @@ from fastrnn.layers.checks import flag, positive
 from fastrnn.layers.fused import Arrays
 from fastrnn.layers.input_spec import InputSpec
 from fastrnn.layers.rnn import RNN
+from fastrnn.tape import Variable
 
 Array = NDArray[Any]
 
@@ -118,8 +119,14 @@ class FormulaCell(Cell):
         extra = {name: weight.value for name, weight in self.extra.items()}
         return Arrays(self.kernel.value, R, b, extra or None)
 
+    @property
+    def engine_weights(self) -> list[Variable]:
+        """The weights that `arrays` is made of."""
+        named = [self.kernel, self.recurrent_kernel, self.bias]
+        return [*(weight for weight in named if weight is not None), *self.extra.values()]
+
     def gradients(self, d: Gradients) -> list[Array | None]:
-        """Return the gradients of `variables`."""
+        """Return the gradients of `engine_weights`."""
         R = [] if self.recurrent_kernel is None else [d.R]
         b = [] if self.bias is None else [d.b]
         return [d.W, *R, *b, *((d.extra or {})[name] for name in self.extra)]

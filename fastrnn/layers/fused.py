@@ -162,7 +162,7 @@ def step(cell: Any, x: Tensor, states: list[Tensor], dropped: Dropped) -> list[T
         d = backward(None, dstate)
         return [None if d.x is None else d.x[0], *cell.gradients(d), *d.state]
 
-    record([x, *cell.variables, *states], finals, to_inputs)
+    record([x, *cell.engine_weights, *states], finals, to_inputs)
     return finals
 
 
@@ -201,7 +201,7 @@ def sequence(
         dx = None if d.x is None else to_source(d.x)
         return [dx, *cell.gradients(d), *d.state]
 
-    record([source, *cell.variables, *states], [outputs, *finals], to_inputs)
+    record([source, *cell.engine_weights, *states], [outputs, *finals], to_inputs)
     return outputs, finals
 
 

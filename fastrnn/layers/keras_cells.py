@@ -229,7 +229,7 @@ class GRUCell(KerasCell):
         )
 
     def gradients(self, d: Gradients) -> list[Array | None]:
-        """Return the gradients of `variables`."""
+        """Return the gradients of `engine_weights`."""
         H = self.units
         found: list[Any] = [self._swapped(d.W), self._swapped(d.R)]  # type: ignore[arg-type]
         if self.bias is None or d.b is None:

@@ -58,13 +58,15 @@ def binary_crossentropy(
     if label_smoothing:
         target = target * y.dtype.type(1 - label_smoothing) + y.dtype.type(0.5 * label_smoothing)
     share = y.dtype.type(1.0 / y.shape[axis])
+    repeated = list(y.shape)
+    repeated[axis] = 1
     if from_logits:
         e = np.exp(-np.abs(y))
         values = np.maximum(y, 0) - y * target + np.log1p(e)
 
         def gradient(d: Array) -> Any:
             p = np.where(y >= 0, 1 / (1 + e), e / (1 + e))
-            return (p - target) * (np.expand_dims(d, axis) * share)
+            return (p - target) * (d.reshape(repeated) * share)
 
     else:
         low, high = _bounds(y.dtype)
@@ -74,7 +76,7 @@ def binary_crossentropy(
 
         def gradient(d: Array) -> Any:
             is_inside = p == y
-            return is_inside * (p - target) / (p * q) * (np.expand_dims(d, axis) * share)
+            return is_inside * (p - target) / (p * q) * (d.reshape(repeated) * share)
 
     is_alone = values.shape[axis] == 1
     means = values.squeeze(axis) if is_alone else np.asarray(values.mean(axis=axis))

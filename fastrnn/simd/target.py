@@ -86,6 +86,7 @@ def lanes_of(dtype: np.dtype[Any]) -> int:
     return tile_of(dtype).lanes
 
 
+@cache
 def tile_of(dtype: np.dtype[Any]) -> Tile:
     """Return the register tile for NumPy's float32 or float64."""
     return tile(from_dtype(dtype))

@@ -8,11 +8,11 @@ from fastrnn.tape.gradient_tape import GradientTape
 from fastrnn.tape.gradients import PartialGradient, RowGradients
 from fastrnn.tape.postponed import PostponedTensor
 from fastrnn.tape.records import (
+    Postponing,
     is_recording,
     is_watched,
     may_postpone,
     postpone,
-    postponing,
     record,
     settle,
 )
@@ -22,6 +22,7 @@ __all__ = [
     "GradientTape",
     "PartialGradient",
     "PostponedTensor",
+    "Postponing",
     "RowGradients",
     "Tensor",
     "Variable",
@@ -31,7 +32,6 @@ __all__ = [
     "is_watched",
     "may_postpone",
     "postpone",
-    "postponing",
     "record",
     "settle",
 ]

@@ -148,8 +148,9 @@ class GradientTape:
             raise RuntimeError(
                 "GradientTape: it was used already; make it persistent for several gradients"
             )
-        if not isinstance(sources, Tensor | dict | np.ndarray) and isinstance(sources, Iterable):
-            sources = sources if isinstance(sources, list | tuple) else list(sources)
+        is_structure = isinstance(sources, Tensor | dict | list | tuple | np.ndarray)
+        if not is_structure and isinstance(sources, Iterable):
+            sources = list(sources)
         settle()
         targets = _tensors("target", target)
         tensors = _tensors("sources", sources)

@@ -9,8 +9,7 @@ from __future__ import annotations
 import itertools
 import threading
 import weakref
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fastrnn.tape.gradients import as_dense
@@ -193,16 +192,18 @@ def may_postpone() -> bool:
     return bool(_open.traces) or _open.blocks > 0
 
 
-@contextmanager
-def postponing() -> Iterator[None]:
-    """Let computations be postponed within the block; they are run where no tape is open then."""
-    _open.blocks += 1
-    try:
-        yield
-        if _open.blocks == 1 and not _open.traces:
-            settle()
-    finally:
-        _open.blocks -= 1
+class Postponing:
+    """A block in which computations may be postponed; they are run where no tape is open then."""
+
+    def __enter__(self) -> None:
+        _open.blocks += 1
+
+    def __exit__(self, kind: type[BaseException] | None, *error: Any) -> None:
+        try:
+            if kind is None and _open.blocks == 1 and not _open.traces:
+                settle()
+        finally:
+            _open.blocks -= 1
 
 
 def settle() -> None:

@@ -92,6 +92,25 @@ def test_stateful_layers_go_on_where_they_ended(rng, any_cell):
         layer(x)
 
 
+def test_freezing_one_weight_leaves_the_gradients_of_the_others(rng, any_cell):
+    layer = make_layer(any_cell)
+    x = Tensor(rng.standard_normal((B, T, I)))
+
+    def gradients():
+        with GradientTape() as tape:
+            y = layer(x)
+            total = ops.sum(y * y)
+        return tape.gradient(total, layer.trainable_variables)
+
+    desired = gradients()
+    frozen = layer.trainable_variables[0]
+    frozen.trainable = False
+    actual = gradients()
+    assert len(actual) == len(desired) - 1
+    for ours, wanted in zip(actual, desired[1:], strict=True):
+        np.testing.assert_array_equal(ours, wanted)
+
+
 def test_dropout_is_the_same_in_all_steps_and_new_in_every_call(rng):
     x = np.ones((B, T, I))
     layer = layers.RNN(_Echo(0.5, seed=3), return_sequences=True, dtype="float64")
