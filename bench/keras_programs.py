@@ -218,11 +218,15 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--program", nargs="+", choices=SIZES, default=[*SIZES], metavar="NAME")
-    parser.add_argument("--rounds", type=int, default=9, help="at least 2 (default: %(default)s)")
     parser.add_argument(
-        "--batches", type=int, default=20, help="in an epoch (default: %(default)s)"
+        "--rounds", type=timing.count, default=9, help="at least 2 (default: %(default)s)"
     )
-    parser.add_argument("--threads", type=int, default=2, help="of each (default: %(default)s)")
+    parser.add_argument(
+        "--batches", type=timing.count, default=20, help="in an epoch (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--threads", type=timing.count, default=2, help="of each (default: %(default)s)"
+    )
     arguments = parser.parse_args()
     if arguments.rounds < 2:
         parser.error(f"--rounds: expected at least 2, got {arguments.rounds}")

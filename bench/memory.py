@@ -37,11 +37,11 @@ def main() -> None:
         description=__doc__.splitlines()[0],
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument("--steps", type=int, default=5000, help="training steps")
-    parser.add_argument("--units", type=int, default=128, help="of each of two layers")
-    parser.add_argument("--batch", type=int, default=32, help="streams of tokens")
-    parser.add_argument("--window", type=int, default=32, help="steps of a window")
-    parser.add_argument("--threads", type=int, default=2, help="workers")
+    parser.add_argument("--steps", type=timing.count, default=5000, help="training steps")
+    parser.add_argument("--units", type=timing.count, default=128, help="of each of two layers")
+    parser.add_argument("--batch", type=timing.count, default=32, help="streams of tokens")
+    parser.add_argument("--window", type=timing.count, default=32, help="steps of a window")
+    parser.add_argument("--threads", type=timing.count, default=2, help="workers")
     arguments = parser.parse_args()
     fastrnn.set_num_threads(arguments.threads)
     timing.print_machine()

@@ -71,16 +71,15 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--program", nargs="+", choices=SIZES, default=[*SIZES], metavar="NAME")
-    parser.add_argument("--rounds", type=int, default=9, help="(default: %(default)s)")
+    parser.add_argument("--rounds", type=timing.count, default=9, help="(default: %(default)s)")
     parser.add_argument(
-        "--batches", type=int, default=20, help="in an epoch (default: %(default)s)"
+        "--batches", type=timing.count, default=20, help="in an epoch (default: %(default)s)"
     )
-    parser.add_argument("--threads", type=int, default=2, help="workers (default: %(default)s)")
+    parser.add_argument(
+        "--threads", type=timing.count, default=2, help="workers (default: %(default)s)"
+    )
     parser.add_argument("--clock", choices=CLOCKS, default="wall", help="(default: %(default)s)")
     arguments = parser.parse_args()
-    for name in ("rounds", "batches", "threads"):
-        if getattr(arguments, name) < 1:
-            parser.error(f"--{name}: expected at least 1, got {getattr(arguments, name)}")
     timing.use_threads(arguments.threads)
     timing.print_machine()
     clock = CLOCKS[arguments.clock]

@@ -112,11 +112,16 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--cell", nargs="+", choices=GATES, default=[*GATES], metavar="NAME")
-    parser.add_argument("--hidden", nargs="+", type=int, default=HIDDEN, metavar="H")
-    parser.add_argument("--steps", nargs="+", type=int, default=STEPS, metavar="T")
-    parser.add_argument("--rounds", type=int, default=15, help="at least 2 (default: %(default)s)")
+    parser.add_argument("--hidden", nargs="+", type=timing.count, default=HIDDEN, metavar="H")
+    parser.add_argument("--steps", nargs="+", type=timing.count, default=STEPS, metavar="T")
     parser.add_argument(
-        "--threads", type=int, default=get_num_threads(), help="of ours (default: %(default)s)"
+        "--rounds", type=timing.count, default=15, help="at least 2 (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--threads",
+        type=timing.count,
+        default=get_num_threads(),
+        help="of ours (default: %(default)s)",
     )
     parser.add_argument("--state", action="store_true", help="give and take states")
     arguments = parser.parse_args()

@@ -131,9 +131,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--words", type=int, default=1000, help="(default: %(default)s)")
+    parser.add_argument("--words", type=timing.count, default=1000, help="(default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="(default: %(default)s)")
-    parser.add_argument("--rounds", type=int, default=9, help="(default: %(default)s)")
+    parser.add_argument("--rounds", type=timing.count, default=9, help="(default: %(default)s)")
     arguments = parser.parse_args()
     words = sample(arguments.words, arguments.seed)
     theirs = packaged()

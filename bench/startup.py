@@ -57,7 +57,9 @@ def start(cache_folder: str) -> dict[str, float]:
 def main() -> None:
     """Print medians over several processes, first cold, then warm."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--runs", type=int, default=5, help="of each (default: %(default)s)")
+    parser.add_argument(
+        "--runs", type=timing.count, default=5, help="of each (default: %(default)s)"
+    )
     arguments = parser.parse_args()
     timing.print_machine()
     cold, warm = [], []

@@ -1,7 +1,10 @@
-"""Whoever is timed next has the processors for itself."""
+"""Whoever is timed next has the processors for itself; options are counts."""
 
+import argparse
 import threading
 import time
+
+import pytest
 
 from bench import timing
 
@@ -31,3 +34,10 @@ def test_rest_gives_up_on_threads_that_never_do(monkeypatch):
     assert thread.is_alive()
     stop.set()
     thread.join()
+
+
+def test_counts_are_at_least_1():
+    assert timing.count("12") == 12
+    for wrong in ("0", "-3", "2.5", "many", ""):
+        with pytest.raises(argparse.ArgumentTypeError, match="expected an int of at least 1"):
+            timing.count(wrong)

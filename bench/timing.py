@@ -5,6 +5,7 @@ Only what needs fastrnn imports it: the processes of rivals import this file too
 
 from __future__ import annotations
 
+import argparse
 import gc
 import os
 import time
@@ -179,6 +180,14 @@ def garbage_collection_off() -> Iterator[None]:
     finally:
         if was_on:
             gc.enable()
+
+
+def count(text: str) -> int:
+    """Return a number of an option: the `type` of an argument of argparse."""
+    number = int(text) if text.isdecimal() else 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"expected an int of at least 1, got {text}")
+    return number
 
 
 def measure_peak(threads: int | None = None) -> float:

@@ -115,8 +115,8 @@ def measure(call: Callable[[], Any], clock: Clock, options: argparse.Namespace) 
 def main() -> None:
     """Print a line for each size and kind of call."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--calls", type=int, default=300, help="of a round")
-    parser.add_argument("--rounds", type=int, default=15, help="of which the best counts")
+    parser.add_argument("--calls", type=timing.count, default=300, help="of a round")
+    parser.add_argument("--rounds", type=timing.count, default=15, help="of which the best counts")
     options = parser.parse_args()
     timing.use_threads(1)
     torch.manual_seed(0)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import math
 from collections.abc import Callable, Iterator
+from itertools import cycle, islice
 from typing import NamedTuple
 
 import torch
@@ -25,6 +26,9 @@ from . import timing
 
 # Losses agree so far over all steps; rounding errors grow from step to step.
 TOLERANCE = 1e-3
+
+# Batches of a data set, made before there is a model and trained on over and over.
+BATCHES = 50
 
 Loss = Callable[[nn.Module], Tensor]
 
@@ -99,11 +103,14 @@ def tagger_losses(sizes: Sizes, seed: int) -> Iterator[Loss]:
         logarithms = mean + deviation * torch.randn(sizes.batch, generator=generator)
         lengths = logarithms.exp().round().clamp(1, 8 * sizes.length).int().tolist()
         sequences = [torch.randint(sizes.vocabulary, (n,), generator=generator) for n in lengths]
-        x = pack_sequence(sequences, enforce_sorted=False)
         padded = [nn.functional.pad(s, (1, 1)) for s in sequences]
         tags = [torch.where(s[1:-1] % 2 == 0, s[:-2], s[2:]) % sizes.classes for s in padded]
-        targets = pack_sequence(tags, enforce_sorted=False).data
-        yield lambda model, x=x, t=targets: cross_entropy(model(x), t)
+
+        def loss(model: nn.Module, x: list[Tensor] = sequences, t: list[Tensor] = tags) -> Tensor:
+            logits = model(pack_sequence(x, enforce_sorted=False))
+            return cross_entropy(logits, pack_sequence(t, enforce_sorted=False).data)
+
+        yield loss
 
 
 class Task(NamedTuple):
@@ -116,13 +123,15 @@ class Task(NamedTuple):
 LANGUAGE, TAGGER = Task(LanguageModel, language_losses), Task(Tagger, tagger_losses)
 
 #: What is trained.  Models of characters have the 65 of Shakespeare's plays; the words are those of
-#: WikiText-2, and of CoNLL-2003 with its 9 tags.
+#: WikiText-2, of CoNLL-2003 with its 9 tags, and those of UD English EWT that come twice, with 18.
 SIZES = {
     "language model, characters, 64 units": (LANGUAGE, Sizes(64, 50, 50, 65, 65)),
     "language model, characters, 128 units": (LANGUAGE, Sizes(128, 50, 50, 65, 65)),
     "language model, characters, 256 units": (LANGUAGE, Sizes(256, 32, 64, 65, 65)),
     "language model, characters, 512 units": (LANGUAGE, Sizes(512, 64, 100, 65, 65)),
     "language model, words, 200 units": (LANGUAGE, Sizes(200, 20, 35, 33278, 33278)),
+    "tagger of English treebanks, 100 units": (TAGGER, Sizes(100, 32, 17, 8866, 18)),
+    "tagger of English treebanks, 128 units": (TAGGER, Sizes(128, 128, 17, 8866, 18)),
     "tagger, 64 units": (TAGGER, Sizes(64, 32, 25, 23625, 9)),
     "tagger, 100 units": (TAGGER, Sizes(100, 32, 25, 23625, 9)),
     "tagger, 128 units": (TAGGER, Sizes(128, 64, 25, 23625, 9)),
@@ -142,7 +151,7 @@ class Training:
         if accelerate:
             fastrnn.torch.accelerate(self._model)
         self._optimizer = torch.optim.Adam(self._model.parameters(), options.learning_rate)
-        self._losses = task.losses(sizes, options.seed)
+        self._losses = cycle([*islice(task.losses(sizes, options.seed), BATCHES)])
 
     def step(self) -> float:
         """Learn from the next batch; return its loss."""
@@ -195,11 +204,11 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     add = parser.add_argument
-    add("--threads", type=int, default=2, help="of both sides")
+    add("--threads", type=timing.count, default=2, help="of both sides")
     add("--only", default="", help="part of the names of what to compare")
     add("--learning-rate", type=float, default=2e-3, help="of Adam")
-    add("--steps", type=int, default=20, help="steps whose losses are compared")
-    add("--rounds", type=int, default=11, help="rounds of the comparison in turns")
+    add("--steps", type=timing.count, default=20, help="steps whose losses are compared")
+    add("--rounds", type=timing.count, default=11, help="rounds of the comparison in turns")
     add("--seconds", type=float, default=0.3, help="of each candidate in a round")
     add("--seed", type=int, default=0, help="of weights, data and dropout")
     return parser

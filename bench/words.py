@@ -39,8 +39,8 @@ def main() -> None:
     """Print the milliseconds of a step, and their ratio."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sizes", nargs="+", choices=SIZES, default=list(SIZES))
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--threads", type=timing.count, default=2)
+    parser.add_argument("--rounds", type=timing.count, default=9)
     options = parser.parse_args()
     timing.use_threads(options.threads)
     timing.print_machine()
