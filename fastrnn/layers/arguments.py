@@ -133,6 +133,11 @@ class Call:
         """Return the shapes of the argument `name`; of the first if there is none."""
         return mapped(_shape, self._bound.get(name, self.first))
 
+    @property
+    def takes_mask(self) -> bool:
+        """Whether `call` takes the mask of the inputs."""
+        return self._takes.mask
+
     def masks(self) -> Any:
         """Return the mask of each input, as given or as it came with it; None if there is none."""
         if self._mask is not None:

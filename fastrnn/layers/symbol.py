@@ -8,6 +8,7 @@ import numpy as np
 
 from fastrnn.layers import context
 from fastrnn.layers.structure import is_shape, leaves, mapped, mapped_shapes
+from fastrnn.tape import constant
 
 Shape = tuple[int | None, ...]
 
@@ -158,10 +159,25 @@ def _joined(one: Any, other: Any) -> Shape:
 
 
 def _shapes_for(layer: Any, given: Any, length: int) -> Any:
+    try:
+        return _shapes_of_zeros(layer, given, length, is_masked=False)
+    except Exception as error:
+        if not given.takes_mask:
+            raise
+        try:  # a layer may insist on a mask
+            return _shapes_of_zeros(layer, given, length, is_masked=True)
+        except Exception:
+            raise error from None
+
+
+def _shapes_of_zeros(layer: Any, given: Any, length: int, *, is_masked: bool) -> Any:
     def zeros(leaf: Any) -> Any:
         if not isinstance(leaf, Symbol):
             return leaf
-        return np.zeros([length if n is None else n for n in leaf.shape], leaf.dtype)
+        tensor = constant(np.zeros([length if n is None else n for n in leaf.shape], leaf.dtype))
+        if is_masked and tensor.ndim > 1:
+            tensor.mask = np.ones(tensor.shape[:2], bool)
+        return tensor
 
     outputs = layer(**mapped(zeros, given.inputs))
     if hasattr(outputs, "shape"):

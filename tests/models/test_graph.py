@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from tolerances import FLOAT32_OUTPUT, assert_close
 
-from fastrnn import layers
+from fastrnn import layers, ops
 from fastrnn.models import Model, Sequential, load_model
 
 
@@ -178,3 +178,25 @@ def test_a_long_chain_needs_no_deep_stack():
 def test_bad_arguments_are_named(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+def test_a_layer_may_insist_on_a_mask(rng):
+    class TemporalSoftmax(layers.Layer):
+        supports_masking = True
+
+        def call(self, inputs, mask=None):
+            if mask is None:
+                raise ValueError("expected a mask")
+            kept = ops.exp(inputs) * ops.expand_dims(ops.cast(mask, "float32"), -1)
+            return kept / ops.sum(kept, axis=1, keepdims=True)
+
+    ids = layers.Input((None,), dtype="int32")
+    scores = layers.Dense(1)(layers.Embedding(10, 8, mask_zero=True)(ids))
+    model = Model(ids, TemporalSoftmax()(scores))
+    assert model.output_shape == (None, None, 1)
+    steps = np.array([[3, 4, 0], [5, 0, 0]])
+    shares = model(steps).value
+    assert_close(shares.sum(axis=1)[:, 0], np.ones(2), FLOAT32_OUTPUT)
+    np.testing.assert_array_equal(shares[..., 0] > 0, steps > 0)
+    with pytest.raises(ValueError, match="expected a mask"):
+        Model(ids, TemporalSoftmax()(layers.Dense(1)(layers.Embedding(10, 8)(ids))))(steps)
