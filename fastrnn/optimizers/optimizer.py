@@ -216,7 +216,7 @@ class Optimizer(ArrayOptimizer):
             if isinstance(gradient, RowGradients):
                 used, array = as_rows(variable.name, gradient, weight)
             else:
-                array = as_gradient(variable.name, gradient, weight)
+                array = as_gradient(variable.name, gradient, weight.shape, weight.dtype)
             gradients.append(array)
             rows.append(used)
         used_rows = None if all(used is None for used in rows) else rows

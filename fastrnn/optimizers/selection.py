@@ -104,12 +104,16 @@ def check_rows(name: str, used: Any, weight: Array) -> None:
         )
 
 
-def as_gradient(name: str, gradient: Any, weight: Array) -> Array:
-    """Return a gradient as an array like its weight, converted where it is a different one."""
-    if _is_like(gradient, weight):
-        taken: Array = gradient
+def as_gradient(name: str, value: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    """Return a gradient as an array for kernels, converted where it is not one yet."""
+    if _is_plain(value) and value.shape == shape and value.dtype == dtype:
+        taken: Array = value
         return taken
-    return _converted(name, gradient, weight.shape, weight.dtype)
+    wanted = f"{shape} numbers"
+    array = _validate.as_array(_of(name), value, wanted)
+    if array.shape != shape or array.dtype.kind not in "biuf":
+        raise ValueError(f"{_of(name)}: expected {wanted}, got {_validate.describe(array)}")
+    return np.require(array, dtype, ("C", "A"))
 
 
 def as_rows(name: str, gradient: RowGradients, weight: Array) -> tuple[Array, Array]:
@@ -119,18 +123,7 @@ def as_rows(name: str, gradient: RowGradients, weight: Array) -> tuple[Array, Ar
     # Nothing keeps a caller from changing them after they were made.
     check_rows(f"rows of the {_of(name)}", gradient.rows, weight)
     shape = (len(gradient.rows), *weight.shape[1:])
-    return gradient.rows, _converted(name, gradient.values, shape, weight.dtype)
-
-
-def _converted(name: str, value: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-    if _is_plain(value) and value.shape == shape and value.dtype == dtype:
-        taken: Array = value
-        return taken
-    wanted = f"{shape} numbers"
-    array = _validate.as_array(_of(name), value, wanted)
-    if array.shape != shape or array.dtype.kind not in "biuf":
-        raise ValueError(f"{_of(name)}: expected {wanted}, got {_validate.describe(array)}")
-    return np.require(array, dtype, ("C", "A"))
+    return gradient.rows, as_gradient(name, gradient.values, shape, weight.dtype)
 
 
 def _of(name: str) -> str:
