@@ -71,7 +71,7 @@ class Call:
 
     def __init__(self, layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         kind: Any = type(layer)
-        self._takes = takes = taken(kind.call)
+        self._takes = takes = _taken(kind.call)
         self._dtype = layer.dtype
         names = takes.names
         bound = dict(zip(names, args, strict=False))
@@ -186,14 +186,13 @@ def _as_mask(mask: Any) -> Array | None:
     return None if mask is None else np.asarray(mask).astype(bool)
 
 
-class Taken(NamedTuple):
+class _Taken(NamedTuple):
     """What the method `call` of a class takes.
 
     names           of its parameters
     is_open         whether it takes arguments that it does not name
     training, mask  whether these are among the names
     masks           the names of masks of other parameters, and whose
-    is_simple       whether of one input no more is wanted than itself, `training` and `mask`
     """
 
     names: tuple[str, ...]
@@ -201,17 +200,14 @@ class Taken(NamedTuple):
     training: bool
     mask: bool
     masks: tuple[tuple[str, str], ...]
-    is_simple: bool
 
 
 @functools.cache
-def taken(call: Any) -> Taken:
-    """Return what a method `call` takes."""
+def _taken(call: Any) -> _Taken:
     kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     parameters = list(inspect.signature(call).parameters.values())
     names = tuple(each.name for each in parameters[1:] if each.kind in kinds)
     open_kinds = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     masks = tuple((name, name.removesuffix("_mask")) for name in names if name.endswith("_mask"))
     is_open = any(each.kind in open_kinds for each in parameters)
-    is_simple = bool(names) and names[0] not in ("training", "mask") and not masks
-    return Taken(names, is_open, "training" in names, "mask" in names, masks, is_simple)
+    return _Taken(names, is_open, "training" in names, "mask" in names, masks)

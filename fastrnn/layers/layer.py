@@ -6,14 +6,14 @@ import functools
 import inspect
 import warnings
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from fastrnn import regularizers
 from fastrnn.layers import context, symbol
-from fastrnn.layers.arguments import Call, Taken, as_tensor, taken
+from fastrnn.layers.arguments import Call, as_tensor
 from fastrnn.layers.input_spec import check_inputs
 from fastrnn.layers.owner import Owner
 from fastrnn.layers.serialization import revived, serialize
@@ -147,10 +147,6 @@ class Layer(Owner):
         """
         if "_variables" not in self.__dict__:
             raise RuntimeError(f"{type(self).__name__}.__init__: expected super().__init__() in it")
-        if len(args) == 1 and not kwargs and isinstance(args[0], Tensor) and self.built:
-            takes = taken(type(self).call)
-            if takes.is_simple and not context.is_outermost():
-                return self._call_within(args[0], takes)
         given = Call(self, args, kwargs)
         check_inputs(self.name, self.input_spec, given.shapes)
         if not self.built:
@@ -163,24 +159,6 @@ class Layer(Owner):
         training = context.training_of_call(given.training)
         masks = given.masks()
         placed, named = given.arguments(training, masks)
-        return self._outputs(given.first, masks, training, placed, named)
-
-    def _call_within(self, x: Tensor, takes: Taken) -> Any:
-        """Do what a call on one tensor does, within a call of another layer."""
-        x = as_tensor(x, self.dtype)
-        check_inputs(self.name, self.input_spec, (x.shape,))
-        training = context.training_of_call(None)
-        named: dict[str, Any] = {}
-        if takes.training:
-            named["training"] = training
-        if takes.mask:
-            named["mask"] = x.mask
-        return self._outputs(x, x.mask, training, (x,), named)
-
-    def _outputs(
-        self, first: Any, masks: Any, training: bool, placed: Sequence[Any], named: dict[str, Any]
-    ) -> Any:
-        """Return what `call` does with arguments by place and by name, with its losses and mask."""
         with context.Calling(self.name, training):
             outputs = self.call(*placed, **named)
             if not isinstance(outputs, Tensor):
@@ -188,7 +166,7 @@ class Layer(Owner):
             if self.activity_regularizer is not None:
                 for output in leaves(outputs):
                     self.add_loss(self.activity_regularizer(output) / max(1, output.shape[0]))
-        self._pass_mask(first, masks, outputs)
+        self._pass_mask(given.first, masks, outputs)
         return outputs
 
     @property
