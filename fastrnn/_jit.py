@@ -81,11 +81,16 @@ def part(function: Callable[..., Any]) -> Any:
     return njit(**_OPTIONS, no_cfunc_wrapper=True)(function)
 
 
-def machine_address(compiled: Any, signature: Any) -> int:
-    """Return the address of the C function that `kernel` made for a signature."""
+def machine_address(compiled: Any, signature: Any, *, is_bare: bool = False) -> int:
+    """Return the address of the C function that `kernel` made for a signature.
+
+    is_bare    of the function behind it instead, which is called as Numba's own functions are
+    """
     compiled.compile(signature)
     result = compiled.get_compile_result(signature)
-    return int(result.library.get_pointer_to_function(result.fndesc.llvm_cfunc_wrapper_name))
+    names = result.fndesc
+    name = names.llvm_func_name if is_bare else names.llvm_cfunc_wrapper_name
+    return int(result.library.get_pointer_to_function(name))
 
 
 @cache
