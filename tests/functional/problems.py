@@ -64,7 +64,7 @@ def random_problem(rng, cell, T, B, I, H, dtype):
     if normalised(kind):
         # The products of a small x, of one feature above all, are normalised to little more than
         # their signs, and the gradient of x is made of their roundings.
-        x += np.sign(x)
+        x += 2 * np.sign(x)
     sizes = {"P": (H, S), "gain_x": (inputs,), "gain_h": (recurrent,)}
     return Problem(
         x=x,
