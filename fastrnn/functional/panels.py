@@ -79,7 +79,9 @@ class Tile(NamedTuple):
 def gate_tile(kind: Any, H: int, dtype: np.dtype[Any]) -> Tile:
     """Return the tile of a cell class with H hidden units."""
     lanes, gates = lanes_of(dtype), kind.GATES
-    units = schedule.units_per_panel(len(gates), -(-H // lanes), tile_of(dtype).vectors)
+    ranges = [gate_range(kind, part) for part in ("INPUT", "RECURRENT", "INNER")]
+    products = [last - first for first, last in ranges if last > first]
+    units = schedule.units_per_panel(products, -(-H // lanes), tile_of(dtype).vectors)
     step = units * lanes
 
     def panels(first: int, last: int, order: tuple[str, ...]) -> Panels:

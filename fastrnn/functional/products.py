@@ -16,6 +16,7 @@ from fastrnn.functional.panels import Panels, Share, packed, packed_transposed
 from fastrnn.kernels.cpu import buffers, gemm, schedule
 from fastrnn.kernels.cpu import table as kernel
 from fastrnn.kernels.cpu.threads import workers_over
+from fastrnn.simd.target import tile_of
 
 Array = NDArray[Any]
 
@@ -54,10 +55,13 @@ def weight_gradient(
         no_db = np.zeros((panels.number, 1, panels.width), dout.dtype) if with_bias else None
         return np.zeros((panels.number, x.M, width), dout.dtype), no_db
     runs = schedule.gradient_runs(N, x.M, panels.number)
-    chunk = schedule.gradient_chunk(panels.width * dout.itemsize)
-    tiles = runs * panels.number * x.M
+    chunk = schedule.gradient_chunk(width * dout.itemsize)
+    tiles = runs * panels.number * -(-x.M // tile_of(dout.dtype).rows)
     workers = schedule.workers_for(N * x.M * panels.number * width, tiles)
-    gathered = buffers.empty((workers, chunk, x.M), dout.dtype) if x.steps > 1 else None
+    gathered = None
+    row_bytes = x.x_row * dout.itemsize
+    if x.steps > 1 or schedule.is_gathered(row_bytes, panels.number * runs, workers):
+        gathered = buffers.empty((workers, chunk * x.M + panels.lanes), dout.dtype)
     size = panels.number * x.M * width
     run_size = size + (panels.number * panels.width if with_bias else 0)
     sums = buffers.empty((runs, run_size), dout.dtype)

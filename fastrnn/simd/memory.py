@@ -23,6 +23,8 @@ from fastrnn.simd.vector import Vector, native, splat
 _INT32 = ir.IntType(32)
 _INT64 = ir.IntType(64)
 
+_LINE_BYTES = 64  # 128 on some processors of Apple's: there every second line is asked for twice
+
 
 def _itemsize(vector: Vector) -> int:
     """Return the bytes of one number; also the alignment that loads and stores assume."""
@@ -69,6 +71,11 @@ def lanes(p: Any) -> int:
     raise TypeError("lanes() is known in compiled kernels only")
 
 
+def line(p: Any) -> int:
+    """Return how many of the numbers that pointer `p` holds a cache line has (in kernels)."""
+    raise TypeError("line() is known in compiled kernels only")
+
+
 def tile_rows(p: Any) -> int:
     """Return the rows of a register tile of the numbers that pointer `p` holds (in kernels)."""
     raise TypeError("tile_rows() is known in compiled kernels only")
@@ -80,6 +87,7 @@ def tile_vectors(p: Any) -> int:
 
 
 define_constant(lanes, lambda p: tile(p.dtype).lanes)
+define_constant(line, lambda p: _LINE_BYTES * 8 // int(p.dtype.bitwidth))
 define_constant(tile_rows, lambda p: tile(p.dtype).rows)
 define_constant(tile_vectors, lambda p: tile(p.dtype).vectors)
 
@@ -252,6 +260,12 @@ def prefetch(context, p, count, step):  # type: ignore[no-untyped-def]
         return context.get_dummy_value()
 
     return types.void(p, types.intp, types.intp), generate
+
+
+@pointwise
+def prefetch_block(p, numbers):  # type: ignore[no-untyped-def]
+    """Ask for so many numbers side by side, from pointer `p` on; never faults."""
+    prefetch(p, (numbers + line(p) - 1) // line(p), line(p))
 
 
 def on_stack(p: types.CPointer, count: int) -> Any:

@@ -59,6 +59,20 @@ def test_runs_of_many_rows_match_reference_with_any_number_of_workers(rng, dtype
             np.testing.assert_array_equal(ours, wanted)
 
 
+@pytest.mark.parametrize("is_gathered", [False, True])
+def test_rows_are_multiplied_where_they_are_or_copied_with_the_same_bits(
+    rng, dtype, many_workers, monkeypatch, is_gathered
+):
+    x, dy = numbers(rng, (700, 523), dtype), numbers(rng, (700, 133), dtype, 700**-0.5)
+    W, b = numbers(rng, (523, 133), dtype, 523**-0.5), numbers(rng, 133, dtype)
+    desired = assert_matches_reference(x, W, b, dy)
+    monkeypatch.setattr(schedule, "is_gathered", lambda *sizes: is_gathered)
+    for workers in (1, 2, 3, 8):
+        many_workers(workers)
+        for ours, wanted in zip(assert_matches_reference(x, W, b, dy), desired, strict=True):
+            np.testing.assert_array_equal(ours, wanted)
+
+
 STRIDES = {
     "batch-major view": lambda a: a.swapaxes(0, 1).copy().swapaxes(0, 1),
     "all axes turned": lambda a: a.T.copy().T,

@@ -15,15 +15,17 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from fastrnn._jit import part
+from fastrnn._jit import part, pointwise
 from fastrnn.kernels.cpu.task import Floats, Ints, task
 from fastrnn.simd.memory import (
     broadcast,
     is_given,
     lanes,
+    line,
     load,
     load_edge,
     prefetch,
+    prefetch_block,
     store,
     store_edge,
     tile_rows,
@@ -82,7 +84,7 @@ class WeightGradient(NamedTuple):
     out: Floats  # (P, N, gates * V)
     runs: int  # into which the rows are cut, each with sums of its own
     chunk: int  # rows summed before the sums go to memory
-    gathered: Floats  # (workers, chunk, M) scratch where there is more than one step, else None
+    gathered: Floats  # (workers, chunk * M + V) scratch for rows of X; None: read where they are
     run_size: int  # numbers from the sums of one run to those of the next
     dW: Floats  # (P, M, (last - first) * V) of the first run, written
     dbias: Floats  # (P, gates * V) of the first run, written, or None
@@ -150,16 +152,41 @@ def project(cell, args, worker, workers):  # type: ignore[no-untyped-def]
 
 
 @part
-def _gather(s, low, high, begin, end, gathered):  # type: ignore[no-untyped-def]
-    """Copy rows low..high, columns begin..end of X to gathered (high - low, M)."""
-    t = 0
-    for row in range(low, high):
-        while s.rows[t + 1] <= row:
-            t += 1
-        source = s.x + s.x_step[t] + (row - s.rows[t]) * s.x_row
-        target = gathered + (row - low) * s.M
-        for m in range(begin, end):
-            target[m] = source[m]
+def _gather(s, low, high, begin, end, tiles, gathered):  # type: ignore[no-untyped-def]
+    """Copy rows low..high of X to `gathered`, for the tiles begin..end of its `tiles`.
+
+    The numbers that a tile of columns m.. multiplies lie one behind the other from m * (high - low)
+    on, where none of them drives another out of the nearest cache, as rows of 2 KB do.
+    """
+    lane = lanes(s.x)
+    rows = high - low
+    top = 0
+    while s.rows[top + 1] <= low:
+        top += 1
+    for q in range(begin, end):
+        m = s.M * q // tiles
+        height = s.M * (q + 1) // tiles - m
+        t = top
+        for row in range(low, high):
+            while s.rows[t + 1] <= row:
+                t += 1
+            source = s.x + s.x_step[t] + (row - s.rows[t]) * s.x_row + m
+            target = gathered + m * rows + (row - low) * height
+            # What a vector holds too much is written over by the next row, or the next tile.
+            for i in range(0, height, lane):
+                store(target + i, load_edge(source + i, s.M - m - i))
+
+
+@pointwise
+def _prefetch_rows(s, panel, low, high, q, parts):  # type: ignore[no-untyped-def]
+    """Ask for part q of `parts` of the rows low..high of a panel of `out`, as far as W has them."""
+    lane = lanes(s.x)
+    width = s.gates * lane
+    begin = low + (high - low) * q // parts
+    count = low + (high - low) * (q + 1) // parts - begin
+    start = s.out + (panel * s.rows[s.steps] + begin) * width
+    for column in range(s.first * lane, s.last * lane, line(s.x)):
+        prefetch(start + column, count, width)
 
 
 @part
@@ -181,22 +208,22 @@ def weight_gradient(cell, args, worker, workers):  # type: ignore[no-untyped-def
 
     Chunks of rows are outermost, so that the chunk of X stays in the second-level cache for all
     panels, and that of a panel in the first-level cache for all its rows of dW.  A worker owns an
-    even share of the rows of all panels of dW, of all runs.
+    even share of the tiles of all panels of dW, of all runs.
     """
     s = args[0]
-    sums = s.panels * s.M
-    first = s.runs * sums * worker // workers
-    last = s.runs * sums * (worker + 1) // workers
+    tiles = s.panels * ((s.M + tile_rows(s.x) - 1) // tile_rows(s.x))
+    first = s.runs * tiles * worker // workers
+    last = s.runs * tiles * (worker + 1) // workers
     for run in range(s.runs):
-        begin = max(0, first - run * sums)
-        end = min(sums, last - run * sums)
+        begin = max(0, first - run * tiles)
+        end = min(tiles, last - run * tiles)
         if begin < end:
             _gradient_of_run(args, worker, run, begin, end)
 
 
 @part
 def _gradient_of_run(args, worker, run, begin, end):  # type: ignore[no-untyped-def]
-    """Write rows begin..end of all panels of dW, and dbias, for one run of the rows of X."""
+    """Write tiles begin..end of the panels of dW, and dbias, for one run of the rows of X."""
     s = args[0]
     lane = lanes(s.x)
     width = s.gates * lane
@@ -206,47 +233,49 @@ def _gradient_of_run(args, worker, run, begin, end):  # type: ignore[no-untyped-
     zeros = tile_scratch(s.x)
     for v in range(0, tile_vectors(s.x) * lane, lane):
         store(zeros + v, broadcast(zeros, 0.0))
+    tiles = (s.M + tile_rows(s.x) - 1) // tile_rows(s.x)
+    gathered = s.gathered + worker * (s.chunk * s.M + lane)
+    is_whole = begin // tiles != (end - 1) // tiles
+    left = 0 if is_whole else begin % tiles
+    right = tiles if is_whole else (end - 1) % tiles + 1
     top = N * run // s.runs
-    rows = N * (run + 1) // s.runs - top
-    chunks = (rows + s.chunk - 1) // s.chunk
+    bottom = N * (run + 1) // s.runs
+    chunks = (bottom - top + s.chunk - 1) // s.chunk
     for chunk in range(chunks):
-        low = top + rows * chunk // chunks
-        high = top + rows * (chunk + 1) // chunks
-        x = s.x + s.x_step[0] + low * s.x_row
-        x_row = s.x_row
-        if s.steps > 1:
-            x = s.gathered + worker * s.chunk * s.M
-            x_row = s.M
-            whole = begin // s.M != (end - 1) // s.M
-            left = 0 if whole else begin - begin // s.M * s.M
-            right = s.M if whole else end - begin // s.M * s.M
-            _gather(s, low, high, left, right, x)
-        work = begin
-        while work < end:
-            panel = work // s.M
-            m_begin = work - panel * s.M
-            m_end = min(s.M, end - panel * s.M)
-            tiles = (m_end - m_begin + tile_rows(s.x) - 1) // tile_rows(s.x)
-            for q in range(tiles):
-                m = m_begin + (m_end - m_begin) * q // tiles
-                height = m_begin + (m_end - m_begin) * (q + 1) // tiles - m
-                a = Left(x + m, 1, x_row, high - low, 1, 0)
-                # The next tile's sums, else waited for when its product begins.
-                next_sums = dW + (panel * s.M + m + height) * stride
-                left = min(height, m_end - m - height)
-                prefetch(next_sums, left * (stride // lane), lane)
-                for v in range(s.first, s.last, tile_vectors(s.x)):
-                    size = min(tile_vectors(s.x), s.last - v)
-                    c = dW + (panel * s.M + m) * stride + (v - s.first) * lane
-                    right = s.out + (panel * N + low) * width + v * lane
-                    if chunk == 0:
-                        multiply(height, size, a, right, width, zeros, 0, c, stride)
-                    else:
-                        multiply(height, size, a, right, width, c, stride, c, stride)
-            if m_begin == 0 and is_given(s.dbias):
+        low = top + (bottom - top) * chunk // chunks
+        high = top + (bottom - top) * (chunk + 1) // chunks
+        if is_given(s.gathered):
+            _gather(s, low, high, left, right, tiles, gathered)
+        for tile in range(begin, end):
+            panel = tile // tiles
+            q = tile - panel * tiles
+            m = s.M * q // tiles
+            height = s.M * (q + 1) // tiles - m
+            if is_given(s.gathered):
+                a = Left(gathered + m * (high - low), 1, height, high - low, 1, 0)
+            else:
+                x = s.x + s.x_step[0] + low * s.x_row + m
+                a = Left(x, 1, s.x_row, high - low, 1, 0)
+            sums = dW + (panel * s.M + m) * stride
+            # The next tile's sums, else waited for when its product begins.
+            if tile + 1 < end:
+                prefetch_block(sums + height * stride, height * stride)
+            # What comes after this panel's rows: the next panel's, or those of the next chunk.
+            if tile + tiles < end:
+                _prefetch_rows(s, panel + 1, low, high, q, tiles)
+            else:
+                _prefetch_rows(s, begin // tiles, high, min(2 * high - low, bottom), q, tiles)
+            for v in range(s.first, s.last, tile_vectors(s.x)):
+                size = min(tile_vectors(s.x), s.last - v)
+                c = sums + (v - s.first) * lane
+                right_hand = s.out + (panel * N + low) * width + v * lane
+                if chunk == 0:
+                    multiply(height, size, a, right_hand, width, zeros, 0, c, stride)
+                else:
+                    multiply(height, size, a, right_hand, width, c, stride, c, stride)
+            if q == 0 and is_given(s.dbias):
                 total = s.dbias + run * s.run_size + panel * width
                 _column_sums(s, total, panel, low, high, chunk > 0)
-            work += m_end - m_begin
 
 
 @task
@@ -302,7 +331,7 @@ def input_gradient(cell, args, worker, workers):  # type: ignore[no-untyped-def]
                     if group == 0:
                         for p in range(panels):
                             next_rows = start + (p * s.N + height) * width
-                            prefetch(next_rows, height * (width // lane), lane)
+                            prefetch_block(next_rows, height * width)
                     a = Left(start + s.first * lane, width, 1, depth, panels, s.N * width)
                     c = s.dx + r * s.M + low * lane
                     if there == size:

@@ -47,8 +47,8 @@ def test_blocks_of_the_input_gradient_are_whole_tiles(panels):
     assert smaller <= rows
 
 
-@pytest.mark.parametrize(("size", "row_bytes", "rows"), [(48 << 10, 256, 128), (32 << 10, 4096, 6)])
-def test_rows_of_a_gradient_stay_in_the_first_level_cache(monkeypatch, size, row_bytes, rows):
+@pytest.mark.parametrize(("size", "row_bytes", "rows"), [(48 << 10, 256, 192), (16 << 10, 4096, 6)])
+def test_rows_of_a_gradient_fill_the_first_level_cache(monkeypatch, size, row_bytes, rows):
     monkeypatch.setattr(schedule, "first_level_size", lambda: size)
     assert schedule.gradient_chunk(row_bytes) == rows
 
@@ -67,3 +67,32 @@ def test_rows_of_a_gradient_stay_in_the_first_level_cache(monkeypatch, size, row
 )
 def test_many_rows_of_few_panels_are_summed_in_runs(rows, features, panels, runs):
     assert schedule.gradient_runs(rows, features, panels) == runs
+
+
+@pytest.mark.parametrize(
+    ("row_bytes", "panels", "workers", "is_gathered"),
+    [(2048, 4, 2, True), (2047, 4, 2, False), (2048, 3, 2, False), (1 << 20, 1, 1, False)],
+)
+def test_long_rows_of_several_panels_are_gathered(row_bytes, panels, workers, is_gathered):
+    assert schedule.is_gathered(row_bytes, panels, workers) == is_gathered
+
+
+@pytest.mark.parametrize(
+    ("products", "vectors", "widest", "units"),
+    [
+        ([4, 4], 8, 2, 1),  # LSTM with AVX2: two full tiles a row
+        ([3, 3], 8, 2, 2),  # GRU: three full tiles for two units
+        ([3, 3], 5, 2, 1),  # the sixth vector would be empty
+        ([3, 2, 1], 2, 2, 2),
+        ([1, 1], 8, 2, 2),
+        ([1, 1], 1, 2, 1),
+        ([4, 4], 8, 4, 1),
+        ([3, 3], 8, 4, 1),
+        ([2, 2], 8, 4, 2),
+        ([1, 1], 8, 4, 4),
+        ([1, 1], 3, 4, 3),
+    ],
+)
+def test_panels_fill_register_tiles(products, vectors, widest, units):
+    assert schedule.units_per_panel(products, vectors, widest) == units
+    assert units <= schedule.most_units(max(products), widest)

@@ -41,6 +41,7 @@ from fastrnn.simd.memory import (
     load,
     load_edge,
     prefetch,
+    prefetch_block,
     store,
     store_edge,
     store_tuple,
@@ -292,15 +293,14 @@ def prefetch_tile(cell, s, t, panel, b, rows):  # type: ignore[no-untyped-def]
         if s.saving:
             prefetch(s.extra + after * padded + column, rows, padded)
     if s.saving:
-        prefetch(s.gates + (panel * s.N + row) * width, rows * (width // lane), lane)
+        prefetch_block(s.gates + (panel * s.N + row) * width, rows * width)
 
 
 @pointwise
 def prefetch_input(s, t, b, end):  # type: ignore[no-untyped-def]
     """Ask for the input of the tile from sequence b on, which the first panel reads first."""
-    lane = lanes(s.x)
     for r in range(b, min(b + tile_rows(s.x), end)):
-        prefetch(s.x + s.x_step[t] + r * s.x_row, (s.I + lane - 1) // lane, lane)
+        prefetch_block(s.x + s.x_step[t] + r * s.x_row, s.I)
 
 
 @task

@@ -71,7 +71,7 @@ from fastrnn.simd.memory import (
     lanes,
     load,
     load_edge,
-    prefetch,
+    prefetch_block,
     store,
     store_edge,
     store_tuple,
@@ -172,9 +172,9 @@ def prefetch_rows(cell, s, t, panel, b, rows):  # type: ignore[no-untyped-def]
     input_width = (last - first) * s.units * lane
     for r in range(s.rows[t] + b, s.rows[t] + b + rows):
         u = s.u + (panel * s.u_rows + (s.ids[r] if is_given(s.ids) else r)) * input_width
-        prefetch(u, input_width // lane, lane)
+        prefetch_block(u, input_width)
         if s.saving:
-            prefetch(s.gates + (panel * s.N + r) * width, width // lane, lane)
+            prefetch_block(s.gates + (panel * s.N + r) * width, width)
 
 
 @part

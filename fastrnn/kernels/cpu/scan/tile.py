@@ -12,6 +12,7 @@ from numba.extending import intrinsic
 from fastrnn._jit import pointwise
 from fastrnn.cells.protocol import gate_range
 from fastrnn.kernels.cpu.atomics import meet
+from fastrnn.kernels.cpu.schedule import most_units
 from fastrnn.simd.memory import (
     lanes,
     loading,
@@ -39,7 +40,8 @@ def extended(arguments: Any, name: str, more: dict[str, Any]) -> Any:
 def gate_scratch(context, cell, p):  # type: ignore[no-untyped-def]
     """Scratch for one tile of pre-activations, or of sums over them; see `on_stack`."""
     largest = tile(p.dtype)
-    vectors = max(len(cell.instance_class.GATES), largest.vectors)
+    gates = len(cell.instance_class.GATES)
+    vectors = gates * most_units(1, largest.vectors)
     return p(cell, p), on_stack(p, largest.rows * vectors * largest.lanes)
 
 
