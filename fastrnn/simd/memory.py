@@ -86,10 +86,16 @@ def tile_vectors(p: Any) -> int:
     raise TypeError("tile_vectors() is known in compiled kernels only")
 
 
+def few_vectors(p: Any) -> tuple[int, int]:
+    """Return the vectors in a row of a tile of one row, and of one of two rows (in kernels)."""
+    raise TypeError("few_vectors() is known in compiled kernels only")
+
+
 define_constant(lanes, lambda p: tile(p.dtype).lanes)
 define_constant(line, lambda p: _LINE_BYTES * 8 // int(p.dtype.bitwidth))
 define_constant(tile_rows, lambda p: tile(p.dtype).rows)
 define_constant(tile_vectors, lambda p: tile(p.dtype).vectors)
+define_constant(few_vectors, lambda p: tile(p.dtype).few)
 
 
 @intrinsic

@@ -17,7 +17,8 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from fastrnn._jit import kernel, machine_address
+from fastrnn._jit import kernel, machine_address, pointwise
+from fastrnn.simd.memory import few_vectors, tile_vectors
 from fastrnn.simd.target import tile
 from fastrnn.simd.vector import call, native, opaque, splat
 
@@ -140,8 +141,9 @@ def _multiply_tile(  # type: ignore[no-untyped-def]
         size = builder.add(builder.mul(vectors, _INT64(largest.rows + 1)), rows)
         finished = builder.append_basic_block("finished")
         switch = builder.switch(size, finished)
-        for vector_count in range(1, largest.vectors + 1):
-            for row_count in range(1, largest.rows + 1):
+        for row_count in range(1, largest.rows + 1):
+            widest = largest.few[row_count - 1] if row_count <= 2 else largest.vectors
+            for vector_count in range(1, widest + 1):
                 case = builder.append_basic_block(f"tile.{row_count}x{vector_count}")
                 switch.add_case(_INT64(vector_count * (largest.rows + 1) + row_count), case)
                 builder.position_at_end(case)
@@ -190,11 +192,20 @@ def _signature(dtype: types.Float) -> Any:
     return types.void(n, n, p, n, n, n, n, n, p, n, p, n, p, n)
 
 
+@pointwise
+def widest(rows, p):  # type: ignore[no-untyped-def]
+    """Return how many vectors a row of a tile of so many rows can have for pointer `p`."""
+    if rows > 2:
+        return tile_vectors(p)
+    of_one, of_two = few_vectors(p)
+    return of_one if rows == 1 else of_two
+
+
 @intrinsic
 def multiply(context, rows, vectors, a, panel, stride, c0, c0_row, c, c_row):  # type: ignore[no-untyped-def]
     """Compute one tile: C = C0 + A P.
 
-    rows, vectors   size of the tile, 1..tile_rows and 1..tile_vectors; any other does nothing
+    rows, vectors   size of the tile, 1..tile_rows and 1..widest(rows); any other does nothing
     a               Left
     panel, stride   P, `a.depth * a.blocks` rows of `vectors` vectors, `stride` numbers apart
     c0, c0_row      what to start from; row stride 0 for a bias, c0 == c to accumulate

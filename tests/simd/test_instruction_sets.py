@@ -63,10 +63,13 @@ def test_results_match_reference_on_an_older_processor(processor, expected, cell
 def test_tile_fits_the_register_file(instruction_set, monkeypatch):
     monkeypatch.setattr(target, "instruction_set", lambda: instruction_set)
     for dtype in (types.float32, types.float64):
-        lanes, rows, vectors = target.tile(dtype)
-        assert lanes * dtype.bitwidth // 8 == VECTOR_BYTES[instruction_set]
-        # Accumulators, a row of the panel and one number of the left operand.
-        assert rows * vectors + vectors + 1 <= REGISTERS[instruction_set]
+        tile = target.tile(dtype)
+        assert tile.lanes * dtype.bitwidth // 8 == VECTOR_BYTES[instruction_set]
+        for rows, vectors in (tile.rows, tile.vectors), *enumerate(tile.few, 1):
+            # Accumulators, a row of the panel and one number of the left operand.
+            assert rows * vectors + vectors + 1 <= REGISTERS[instruction_set]
+            # What is left of a panel may be as wide as a block of any height.
+            assert vectors >= tile.vectors
 
 
 def test_every_named_processor_chooses_a_tile(monkeypatch):

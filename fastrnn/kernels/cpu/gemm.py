@@ -32,7 +32,7 @@ from fastrnn.simd.memory import (
     tile_scratch,
     tile_vectors,
 )
-from fastrnn.simd.microkernel import Left, multiply
+from fastrnn.simd.microkernel import Left, multiply, widest
 
 
 class Rows(NamedTuple):
@@ -143,8 +143,9 @@ def project(cell, args, worker, workers):  # type: ignore[no-untyped-def]
                         if v < s.first or v >= s.last:
                             for i in range(height):
                                 store(out + i * width + v * lane, load(bias + v * lane))
-                    for v in range(s.first, s.last, tile_vectors(s.x)):
-                        size = min(tile_vectors(s.x), s.last - v)
+                    step = widest(height, s.x)
+                    for v in range(s.first, s.last, step):
+                        size = min(step, s.last - v)
                         right = weights + (v - s.first) * lane
                         c = out + v * lane
                         multiply(height, size, a, right, stride, bias + v * lane, 0, c, width)

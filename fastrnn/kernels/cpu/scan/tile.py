@@ -13,13 +13,8 @@ from fastrnn._jit import pointwise
 from fastrnn.cells.protocol import gate_range
 from fastrnn.kernels.cpu.atomics import meet
 from fastrnn.kernels.cpu.schedule import most_units
-from fastrnn.simd.memory import (
-    lanes,
-    loading,
-    on_stack,
-    tile_vectors,
-)
-from fastrnn.simd.microkernel import multiply
+from fastrnn.simd.memory import lanes, loading, on_stack
+from fastrnn.simd.microkernel import multiply, widest
 from fastrnn.simd.target import tile
 from fastrnn.simd.vector import Vector, native, splat
 
@@ -189,7 +184,7 @@ def add_product(rows, first, last, a, panel, c0, c0_row, scratch, width):  # typ
     c0    vector 0 of what to start from, its rows c0_row apart; may be scratch itself
     """
     lane = lanes(scratch)
-    step = tile_vectors(scratch)
+    step = widest(rows, scratch)
     stride = (last - first) * lane
     for v in range(first, last, step):
         right = panel + (v - first) * lane
