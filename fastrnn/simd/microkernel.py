@@ -142,8 +142,8 @@ def _multiply_tile(  # type: ignore[no-untyped-def]
         finished = builder.append_basic_block("finished")
         switch = builder.switch(size, finished)
         for row_count in range(1, largest.rows + 1):
-            widest = largest.few[row_count - 1] if row_count <= 2 else largest.vectors
-            for vector_count in range(1, widest + 1):
+            most = largest.few[row_count - 1] if row_count <= 2 else largest.vectors
+            for vector_count in range(1, most + 1):
                 case = builder.append_basic_block(f"tile.{row_count}x{vector_count}")
                 switch.add_case(_INT64(vector_count * (largest.rows + 1) + row_count), case)
                 builder.position_at_end(case)
