@@ -14,6 +14,7 @@ from fastrnn.ops import (
     leaky_relu,
     log_sigmoid,
     log_softmax,
+    operation,
     relu,
     relu6,
     selu,
@@ -222,6 +223,19 @@ def serialize(activation: Activation) -> str:
 def deserialize(name: str) -> Activation:
     """Return the activation function of that name; see `get`."""
     return get(name)
+
+
+def on_arrays(activation: Activation) -> Any:
+    """Return what an activation does to an array, and how its gradient goes back.
+
+    That is a function of the array which returns the value and a function of its gradient; None
+    where the activation is a function of a Tensor and nothing else is known of it.
+    """
+    return _unchanged if activation is linear else operation.on_arrays(activation)
+
+
+def _unchanged(x: Any) -> Any:
+    return x, lambda d: d
 
 
 def of_engine(activation: Activation) -> Any:

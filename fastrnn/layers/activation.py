@@ -29,6 +29,16 @@ class Activation(Layer):
         """Return the activations of `inputs` (...)."""
         return self.activation(as_floats(inputs, self.dtype))
 
+    @property
+    def works_on_arrays(self) -> bool:
+        """Whether `on_arrays` does what a call does; see `Layer`."""
+        return self._calls_as(Activation) and activations.on_arrays(self.activation) is not None
+
+    def on_arrays(self, x: Any, wants_dx: bool) -> Any:
+        """Do what `call` does in training; see `Layer`."""
+        y, pull = activations.on_arrays(self.activation)(x)
+        return y, [], lambda dy: [pull(dy)]
+
     def compute_output_shape(self, input_shape: Any) -> Any:
         """Return the shape as it is."""
         return tuple(input_shape)

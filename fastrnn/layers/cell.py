@@ -185,6 +185,15 @@ class Cell(Layer):
         self._note_what_is_kept()
         return self._recurrent_mask
 
+    def masks_of_a_run(self, batch: int, features: int) -> tuple[Array | None, Array | None]:
+        """Return factors of inputs and of previous outputs for one run, which are not kept."""
+        inputs = recurrent = None
+        if self.dropout:
+            inputs = self._draw(self.dropout, (batch, features))
+        if self.recurrent_dropout:
+            recurrent = self._draw(self.recurrent_dropout, (batch, self.output_size))
+        return inputs, recurrent
+
     def _is_other(self, mask: Array | None, *shape: int) -> bool:
         return mask is None or mask.shape != shape
 

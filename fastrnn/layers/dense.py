@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fastrnn import activations, functional
 from fastrnn.layers.arguments import as_floats
@@ -12,6 +14,8 @@ from fastrnn.layers.checks import flag, positive
 from fastrnn.layers.input_spec import InputSpec
 from fastrnn.layers.layer import Layer
 from fastrnn.tape import Tensor, record
+
+Array = NDArray[Any]
 
 
 class Dense(Layer):
@@ -75,19 +79,35 @@ class Dense(Layer):
             constraint=constraint,
         )  # fmt: skip
 
-    def _sources(self, x: Tensor) -> list[Tensor]:
-        return [x, self.kernel] if self.bias is None else [x, self.kernel, self.bias]
+    @property
+    def _own(self) -> list[Any]:
+        return [self.kernel] if self.bias is None else [self.kernel, self.bias]
 
     def call(self, inputs: Any) -> Tensor:
         """Return the products (..., units) of rows (..., I)."""
         x = as_floats(inputs, self.dtype)
-        bias = None if self.bias is None else self.bias.value
-        y, backward = functional.linear(x.value, self.kernel.value, bias)
+        y, backward = self._products(x.value)
         output = Tensor(y)
-        sources = self._sources(x)
-        record(sources, [output], lambda dy: list(backward(dy))[: len(sources)])
+        record([x, *self._own], [output], backward)
         result: Tensor = self.activation(output)
         return result
+
+    @property
+    def works_on_arrays(self) -> bool:
+        """Whether `on_arrays` does what a call does; see `Layer`."""
+        return self._calls_as(Dense) and activations.on_arrays(self.activation) is not None
+
+    def on_arrays(self, x: Any, wants_dx: bool) -> Any:
+        """Do what `call` does in training; see `Layer`."""
+        products, backward = self._products(x)
+        y, pull = activations.on_arrays(self.activation)(products)
+        return y, self._own, lambda dy: backward(pull(dy))
+
+    def _products(self, x: Array) -> tuple[Array, Callable[[Array], list[Any]]]:
+        """Return x kernel + bias, and what makes gradients of x and of all weights of its own."""
+        bias = None if self.bias is None else self.bias.value
+        y, backward = functional.linear(x, self.kernel.value, bias)
+        return y, lambda dy: list(backward(dy)[: 2 if bias is None else 3])
 
     def cross_entropy(self, inputs: Any, targets: Any, *, training: bool) -> Tensor:
         """Return the mean softmax cross entropy of this layer's products, a scalar, in nats.
@@ -103,7 +123,7 @@ class Dense(Layer):
             x.value, self.kernel.value, bias, targets, training=training
         )
         output = Tensor(np.float64(loss)[...])
-        sources = self._sources(x)
+        sources = [x, *self._own]
         record(sources, [output], lambda d: list(backward(float(d)))[: len(sources)])
         return output
 

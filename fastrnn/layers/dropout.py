@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastrnn import functional, ops
+from fastrnn import functional
 from fastrnn.layers.arguments import as_floats
 from fastrnn.layers.checks import share
 from fastrnn.layers.input_spec import InputSpec
@@ -67,20 +67,36 @@ class Dropout(Layer):
         if not training or self.rate == 0:
             return inputs
         x = as_floats(inputs, self.dtype)
+        y, backward = self._dropped(x.value)
+        output = Tensor(y)
+        record([x], [output], backward, repeatable=True)
+        return output
+
+    @property
+    def works_on_arrays(self) -> bool:
+        """Whether `on_arrays` does what a call does; see `Layer`."""
+        return self._calls_as(Dropout)
+
+    def on_arrays(self, x: Any, wants_dx: bool) -> Any:
+        """Do what `call` does in training; see `Layer`."""
+        if self.rate == 0:
+            return x, [], lambda dy: [dy]
+        y, backward = self._dropped(x)
+        return y, [], backward
+
+    def _dropped(self, x: Array) -> tuple[Array, Callable[[Array], list[Array]]]:
+        """Return x (...) with a share of it zero, and what makes its gradient, in a list."""
         key = (self._seed, self.stream, self.step)
         self.step += 1
         shape = self._mask_shape(x.shape)
         if shape is not None:
             mask = functional.dropout_factors(shape, x.dtype, self.rate, key)
-            return ops.multiply(x, mask)
+            return x * mask, lambda dy: [dy * mask]
         # Masks follow memory order, so that time-major data seen batch-major is not copied.
-        value = x.value
-        order = np.argsort([-stride for stride in value.strides], kind="stable")
+        order = np.argsort([-stride for stride in x.strides], kind="stable")
         back = np.argsort(order)
-        y, backward = functional.dropout(value.transpose(order), self.rate, key)
-        output = Tensor(y.transpose(back))
-        record([x], [output], lambda dy: [backward(dy.transpose(order)).transpose(back)])
-        return output
+        y, backward = functional.dropout(x.transpose(order), self.rate, key)
+        return y.transpose(back), lambda dy: [backward(dy.transpose(order)).transpose(back)]
 
     def _mask_shape(self, shape: tuple[int, ...]) -> tuple[int, ...] | None:
         """Return the mask's shape, or None where it is the input's."""

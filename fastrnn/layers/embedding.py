@@ -50,6 +50,10 @@ class LookedUp(Tensor):
         record([self.table], [self], lambda dy: [pull(dy)], repeatable=True)
         return self._rows
 
+    def copied(self) -> tuple[Array, Any]:
+        """Return the rows (..., D), and what makes the table's gradient of theirs."""
+        return self._look_up(self.ids)
+
     def by_step(self, turn: int, factors: Array | None) -> tuple[Any, Callable[[Array], Any]]:
         """Return the rows step by step, as `functional.rnn` takes them, and their gradient.
 
@@ -167,6 +171,18 @@ class Embedding(Layer):
 
     def call(self, inputs: Any) -> Tensor:
         """Return the vectors (..., D) of integers (...)."""
+        return self._look_up(inputs)
+
+    @property
+    def works_on_arrays(self) -> bool:
+        """Whether `on_arrays` does what a call does; see `Layer`."""
+        return self._calls_as(Embedding) and not self.mask_zero
+
+    def on_arrays(self, x: Any, wants_dx: bool) -> Any:
+        """Do what `call` does in training; see `Layer`."""
+        return self._look_up(x), [self.embeddings], lambda dtable: [None, dtable]
+
+    def _look_up(self, inputs: Any) -> LookedUp:
         ids = np.asarray(inputs)
         if ids.dtype.kind not in "iu":
             if ids.dtype.kind != "f" or (ids != np.floor(ids)).any():

@@ -181,45 +181,73 @@ def sequence(
     turn     -1: from the last column of `inputs` to the first
     reverse  from the last of `lengths` steps to the first
     """
-    source, rows, to_source = _by_step(inputs, turn, dropped.inputs)
+    source: Tensor
+    given: LookedUp | Array
+    if isinstance(inputs, LookedUp):
+        source, given = inputs.table, inputs
+    else:
+        source, given = inputs, inputs.value
+    y, final, backward = on_arrays(
+        cell, given, tuple(s.value for s in states), dropped, turn=turn, reverse=reverse,
+        lengths=lengths, training=is_recording(), wants_dx=is_watched(source),
+    )  # fmt: skip
+    outputs, finals = Tensor(y), [Tensor(s) for s in final]
+    record([source, *cell.engine_weights, *states], [outputs, *finals], backward)
+    return outputs, finals
+
+
+def on_arrays(
+    cell: Any,
+    inputs: LookedUp | Array,
+    states: tuple[Array, ...],
+    dropped: Dropped,
+    *,
+    turn: int = 1,
+    reverse: bool = False,
+    lengths: Array | None = None,
+    training: bool = True,
+    wants_dx: bool = True,
+) -> tuple[Array, tuple[Array, ...], Callable[..., list[Any]]]:
+    """Do what `sequence` does, on arrays.
+
+    Also returns `backward(dy, *dstate)`: gradients of the inputs (the table of those looked up),
+    of the cell's `engine_weights` and of the states, in one list.
+    """
+    rows, to_source = _by_step(inputs, turn, dropped.inputs)
     arrays = cell.arrays()
-    y, final, backward = functional.rnn(
-        cell.engine, rows, arrays.W, arrays.R, arrays.b, tuple(s.value for s in states) or None,
+    y, final, pull = functional.rnn(
+        cell.engine, rows, arrays.W, arrays.R, arrays.b, states or None,
         extra=arrays.extra, lengths=lengths, reverse=reverse, recurrent_mask=dropped.recurrent,
-        training=is_recording(), wants_dx=is_watched(source),
+        training=training, wants_dx=wants_dx,
     )  # fmt: skip
     seen = -1 if reverse else 1
-    outputs = Tensor(y[::seen].swapaxes(0, 1))
-    finals = [Tensor(s) for s in final]
 
-    def to_inputs(dy: Array | None, *dstate: Array | None) -> list[Any]:
+    def backward(dy: Array | None, *dstate: Array | None) -> list[Any]:
         if dy is not None:
             dy = dy.swapaxes(0, 1)[::seen]
         norms = cell.record_gradient_norms
-        d = backward(dy, dstate, wants_norms=norms, wants_dstate=bool(states))
+        d = pull(dy, dstate or None, wants_norms=norms, wants_dstate=bool(states))
         cell.gradient_norms = None if d.norms is None else d.norms[::turn]
         dx = None if d.x is None else to_source(d.x)
         return [dx, *cell.gradients(d), *d.state]
 
-    record([source, *cell.engine_weights, *states], [outputs, *finals], to_inputs)
-    return outputs, finals
+    return y[::seen].swapaxes(0, 1), final, backward
 
 
 def _by_step(
-    inputs: Tensor, turn: int, factors: Array | None
-) -> tuple[Tensor, Any, Callable[[Array], Any]]:
+    inputs: LookedUp | Array, turn: int, factors: Array | None
+) -> tuple[Any, Callable[[Array], Any]]:
     """Return inputs (B, T, I) step by step, times factors (B, I), as `functional.rnn` takes them.
 
-    Before them what a gradient is wanted of; after them what makes it of that of the steps.
+    And what makes the gradient of the inputs, or the table, of that of the steps.
     """
     if isinstance(inputs, LookedUp):
-        return inputs.table, *inputs.by_step(turn, factors)
-    rows = inputs.value.swapaxes(0, 1)[::turn]
+        return inputs.by_step(turn, factors)
+    rows = inputs.swapaxes(0, 1)[::turn]
     if factors is None:
-        return inputs, rows, lambda dx: dx[::turn].swapaxes(0, 1)
+        return rows, lambda dx: dx[::turn].swapaxes(0, 1)
 
     return (
-        inputs,
         functional.apply_mask(rows, factors),
         lambda dx: functional.apply_mask(dx, factors)[::turn].swapaxes(0, 1),
     )

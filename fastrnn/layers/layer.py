@@ -128,6 +128,45 @@ class Layer(Owner):
         """Return the mask of the output, (B, T) bools or None; that of the input by itself."""
         return previous_mask
 
+    # Training without a tape, of layers one after the other; see `models.straight`.
+
+    @property
+    def works_on_arrays(self) -> bool:
+        """Whether `on_arrays` does what a call with one input, which has no mask, does.
+
+        Then the layer is built, and users have put no `call` of their own in its place.
+        """
+        return False
+
+    def on_arrays(self, x: Any, wants_dx: bool) -> tuple[Any, list[Variable], Any]:
+        """Do what a call does in training, with arrays and without a tape.
+
+        Parameters
+        ----------
+        x : array, or LookedUp
+            What the layer before made, of this layer's dtype.
+        wants_dx : bool
+            Whether its gradient is wanted.
+
+        Returns
+        -------
+        y : array, or LookedUp
+        weights : list of Variable
+        backward : callable
+            `backward(dy)` returns the gradients of x and of each weight in one list.
+        """
+        raise NotImplementedError(f"{type(self).__name__}: on_arrays() is not implemented")
+
+    def _calls_as(self, kind: type[Layer]) -> bool:
+        """Whether a call does what `kind` does, and no more."""
+        return (
+            type(self).call is kind.call
+            and type(self).__call__ is Layer.__call__
+            and "call" not in self.__dict__
+            and self.activity_regularizer is None
+            and self.built
+        )
+
     # Calls.
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:

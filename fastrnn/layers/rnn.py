@@ -144,6 +144,24 @@ class RNN(Layer):
             self.states = mapped(lambda state: constant(np.array(state.value)), finals)
         return (output, *finals) if self.return_state else output
 
+    @property
+    def works_on_arrays(self) -> bool:
+        """Whether `on_arrays` does what a call does; see `Layer`."""
+        has_engine = isinstance(self.cell, Cell) and self.cell.engine is not None
+        return self._calls_as(RNN) and has_engine and not (self.return_state or self.stateful)
+
+    def on_arrays(self, x: Any, wants_dx: bool) -> Any:
+        """Do what `call` does in training; see `Layer`."""
+        cell = self.cell
+        dropped = fused.Dropped(*cell.masks_of_a_run(*x.shape[::2]))
+        y, finals, backward = fused.on_arrays(
+            cell, x, (), dropped, turn=-1 if self.go_backwards else 1, wants_dx=wants_dx
+        )
+        if self.return_sequences:
+            return y, cell.engine_weights, backward
+        others = [None] * len(finals[1:])
+        return finals[0], cell.engine_weights, lambda dh: backward(None, dh, *others)
+
     def _initial(self, given: Any, batch: int) -> list[Any]:
         """Return the initial states, a list in the structure of the cell's; [] for zeros."""
         if given is None:

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from fastrnn import functional
 from fastrnn.losses.loss import FunctionLoss
-from fastrnn.losses.shapes import as_prediction, recorded
-from fastrnn.tape import Tensor, is_watched
+from fastrnn.losses.shapes import as_prediction, recorded, wants_gradient
+from fastrnn.tape import Tensor
 
 Array = NDArray[Any]
 
@@ -55,7 +55,7 @@ def ctc(y_true: Any, y_pred: Any) -> Tensor:
         steps = _filled("mask", np.asarray(y_pred.mask, bool).reshape(B, T))
     losses, backward = functional.ctc(
         y_pred.value.swapaxes(0, 1), labels, steps, _filled("y_true", labels != BLANK),
-        blank=BLANK, training=is_watched(y_pred),
+        blank=BLANK, training=wants_gradient(y_pred),
     )  # fmt: skip
     return recorded(y_pred, losses, lambda d: backward(d).swapaxes(0, 1))
 

@@ -106,6 +106,9 @@ class Loss:
     #: Whether `call` wants y_true in the dtype of y_pred, as in Keras.
     casts_targets = True
 
+    #: Whether `shapes.Following` can follow it from y_pred: it is all this package's own.
+    can_be_followed = False
+
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """Return the loss of every sample, of which `__call__` takes the mean."""
         raise NotImplementedError(f"{type(self).__name__}: call() is not implemented")
@@ -141,8 +144,9 @@ class FunctionLoss(Loss):
         self.function = function
         self.options = options
         # Those of this package do it themselves, or take classes as they are.
-        module = getattr(function, "__module__", None) or ""
-        self.casts_targets = not module.startswith(__package__)
+        self.casts_targets = not _is_own(function)
+        kind = type(self)
+        self.can_be_followed = all(map(_is_own, (function, kind.call, kind.__call__)))
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """Return the loss of every sample."""
@@ -153,6 +157,11 @@ class FunctionLoss(Loss):
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
         return {**super().get_config(), **self.options}
+
+
+def _is_own(function: Any) -> bool:
+    """Return whether a function is one of this package."""
+    return (getattr(function, "__module__", None) or "").startswith(__package__)
 
 
 def reduced(values: Tensor, sample_weight: Any, mask: Any, reduction: str | None) -> Tensor:

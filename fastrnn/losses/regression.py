@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastrnn.losses.loss import FunctionLoss
-from fastrnn.losses.shapes import difference, matched, pair, recorded
-from fastrnn.tape import Tensor, constant, is_recording, record
+from fastrnn.losses.shapes import difference, matched, pair, recorded, recorded_with_targets
+from fastrnn.tape import Tensor
 
 Array = NDArray[Any]
 
@@ -157,7 +157,6 @@ def cosine_similarity(y_true: Any, y_pred: Any, axis: int = -1) -> Tensor:
     a_norm, b_norm = _norm(targets.value, axis), _norm(y_pred.value, axis)
     a, b = targets.value / a_norm, y_pred.value / b_norm
     cosine = (a * b).sum(axis=axis, keepdims=True)
-    output = constant(-cosine.squeeze(axis))
 
     def gradient(d: Array, own: Array, other: Array, norm: Array) -> Any:
         # At its lower bound the norm is constant.
@@ -167,9 +166,7 @@ def cosine_similarity(y_true: Any, y_pred: Any, axis: int = -1) -> Tensor:
         d = np.expand_dims(d, axis)
         return gradient(d, a, b, a_norm), gradient(d, b, a, b_norm)
 
-    if is_recording():
-        record([targets, y_pred], [output], backward, repeatable=True)
-    return output
+    return recorded_with_targets(targets, y_pred, -cosine.squeeze(axis), backward)
 
 
 _SHORTEST = EPSILON

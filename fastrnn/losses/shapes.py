@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastrnn.tape import Tensor, as_array, constant, is_recording, record
+from fastrnn.tape import Tensor, as_array, constant, is_recording, is_watched, record
 
 Array = NDArray[Any]
 Shape = tuple[int, ...]
@@ -16,11 +17,62 @@ Shape = tuple[int, ...]
 _FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 
 
-def recorded(y_pred: Tensor, values: Array, gradient: Callable[[Array], Array]) -> Tensor:
+class _Followed(threading.local):
+    #: What was made of what, and the gradient's function, while a block of `Following` is open.
+    steps: list[tuple[Tensor, Tensor, Callable[[Array], Any]]] | None = None
+
+
+_followed = _Followed()
+
+
+class Following:
+    """A block in which a loss of this package is followed from the prediction without a tape.
+
+    There is one way only from a prediction to its loss, and a function for each step back.
+    """
+
+    def __enter__(self) -> Following:
+        self._steps = _followed.steps = []
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        _followed.steps = None
+
+    def gradient(self, loss: Tensor, y_pred: Tensor) -> Array:
+        """Return the gradient of a loss () in what it was computed from in the block."""
+        d: Any = np.ones(loss.shape, loss.dtype)
+        end = loss
+        for source, output, gradient in reversed(self._steps):
+            if output is end:
+                d, end = gradient(d), source
+        if end is not y_pred:
+            raise ValueError(f"y_pred: expected what {loss!r} was computed from, got {y_pred!r}")
+        return np.asarray(d)
+
+
+def wants_gradient(y_pred: Tensor) -> bool:
+    """Return whether somebody may ask for a gradient in y_pred."""
+    return _followed.steps is not None or is_watched(y_pred)
+
+
+def recorded(y_pred: Tensor, values: Array, gradient: Callable[[Array], Any]) -> Tensor:
     """Return `values` as a Tensor whose gradient in y_pred is `gradient(dvalues)`."""
     output = constant(values)
     if is_recording():
         record([y_pred], [output], lambda d: [gradient(d)], repeatable=True)
+    elif _followed.steps is not None:
+        _followed.steps.append((y_pred, output, gradient))
+    return output
+
+
+def recorded_with_targets(
+    y_true: Tensor, y_pred: Tensor, values: Array, gradients: Callable[[Array], Any]
+) -> Tensor:
+    """Return `values` as a Tensor with a gradient in y_true too: `gradients` returns both."""
+    if not is_recording():
+        return recorded(y_pred, values, lambda d: gradients(d)[1])
+    output = constant(values)
+    record([y_true, y_pred], [output], gradients, repeatable=True)
     return output
 
 
@@ -106,10 +158,7 @@ def matched(y_true: Any, y_pred: Any) -> tuple[Array, Tensor]:
 def difference(y_true: Any, y_pred: Any) -> Tensor:
     """Return y_pred - y_true, with a gradient in both; see `pair`."""
     targets, y_pred = pair(y_true, y_pred)
-    output = constant(y_pred.value - targets.value)
-    if is_recording():
-        record([targets, y_pred], [output], lambda d: [-d, d], repeatable=True)
-    return output
+    return recorded_with_targets(targets, y_pred, y_pred.value - targets.value, lambda d: (-d, d))
 
 
 def _repeated(tensor: Tensor, shape: Shape) -> Tensor:

@@ -55,6 +55,8 @@ class Graph:
         Calls of layers, each after those that it takes inputs from.
     layers : list of Layer
         Each once, inputs included, in Keras' order: those farthest from the outputs first.
+    line : list of Layer or None
+        The layers called, where each takes what the one before gives and nothing else.
     """
 
     def __init__(self, inputs: Any, outputs: Any) -> None:
@@ -77,13 +79,14 @@ class Graph:
             self._visit(symbol)
         self.layers = self._ordered()
         self.output_names = [_owner_name(symbol) for symbol in leaves(outputs)]
+        self.line = self._line()
 
     def run(self, given: Any) -> Any:
         """Return the outputs for inputs, both in the structures given to the constructor.
 
         Inputs may also be a dict by their names, or a list in their order.
         """
-        values = dict(zip(self._sources, self._bound(given), strict=True))
+        values = dict(zip(self._sources, self.bound(given), strict=True))
         for node in self.nodes:
             arguments = transform(
                 lambda leaf: values[id(leaf)] if isinstance(leaf, Symbol) else leaf, node.inputs
@@ -145,6 +148,14 @@ class Graph:
         keys = sorted(self._found, key=lambda key: (-depth[key], order[key]))
         return [self._found[key] for key in keys]
 
+    def _line(self) -> list[Any] | None:
+        end = self.inputs
+        for node in self.nodes:
+            if list(node.inputs.values()) != [end] or node.is_list:
+                return None
+            end = node.outputs[0]
+        return [node.layer for node in self.nodes] if end is self.outputs else None
+
     def _calls_of(self, symbol: Symbol) -> int:
         """Return which call of its layer made a symbol."""
         if id(symbol) in self._sources:
@@ -152,8 +163,14 @@ class Graph:
         calls = [node for node in self.nodes if node.layer is symbol.node.layer]
         return next(i for i, node in enumerate(calls) if node is symbol.node)
 
-    def _bound(self, given: Any) -> list[Any]:
-        """Return the value of each input, in order."""
+    def bound(self, given: Any) -> list[Any]:
+        """Return the value of each input, in order.
+
+        Raises
+        ------
+        ValueError
+            If they are not as many, or not of the shapes of the symbols.
+        """
         values = self._by_name(given) if isinstance(given, dict) else leaves(given)
         if len(values) != len(self._sources):
             raise ValueError(f"inputs: expected {len(self._sources)}, got {len(values)}")

@@ -10,9 +10,11 @@ from fastrnn import metrics, optimizers, random
 from fastrnn.data import structure
 from fastrnn.data.feed import unpack
 from fastrnn.layers import Layer
+from fastrnn.losses.shapes import Following
 from fastrnn.models.objective import CompiledLoss, CompiledMetrics, in_order
 from fastrnn.models.outputs import Outputs
-from fastrnn.tape import GradientTape, Tensor, Variable
+from fastrnn.models.straight import Pass, is_line
+from fastrnn.tape import GradientTape, Tensor, Variable, constant, is_recording
 
 
 class Learner(Layer):
@@ -164,11 +166,20 @@ class Learner(Layer):
     def train_step(self, data: Any) -> dict[str, Any]:
         """Learn from x, (x, y) or (x, y, sample_weight); return losses and metrics by name."""
         x, y, sample_weight = unpack(data)
-        with GradientTape() as tape:
-            y_pred = self(x, training=True)
-            loss = self.compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight)
-        variables = self._variables_to_change()
-        gradients = tape.gradient(loss, variables)
+        through = self._pass_through(x)
+        if through is None:
+            with GradientTape() as tape:
+                y_pred = self(x, training=True)
+                loss = self.compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight)
+            variables = self._variables_to_change()
+            gradients = tape.gradient(loss, variables)
+        else:
+            y_pred = constant(through.y)
+            with Following() as following:
+                loss = self.compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight)
+            variables = self._variables_to_change()
+            known = through.gradients(following.gradient(loss, y_pred))
+            gradients = [known.get(id(variable)) for variable in variables]
         if self.keep_gradients:
             pairs = zip(variables, gradients, strict=True)
             self.gradients = {id(v): np.array(g) for v, g in pairs if g is not None}
@@ -190,6 +201,30 @@ class Learner(Layer):
     def predict_step(self, data: Any) -> Any:
         """Return the model's result for one batch x, or (x, ...)."""
         return self(unpack(data)[0], training=False)
+
+    def _pass_through(self, x: Any) -> Pass | None:
+        """Return a pass of x through the layers in training, where that is all there is to do."""
+        kind = type(self)
+        if (
+            self._loss is None
+            or not self._loss.can_be_followed
+            or type(x) is not np.ndarray
+            or is_recording()
+            or kind.__call__ is not Layer.__call__
+            or kind.compute_loss is not Learner.compute_loss
+            or not self.__dict__.keys().isdisjoint(("call", "compute_loss"))
+            or self.activity_regularizer is not None
+        ):
+            return None
+        line = self._line(x)
+        if not line or not is_line(line):
+            return None
+        self._begin()
+        return None if self.losses else Pass(line, x)
+
+    def _line(self, x: Any) -> list[Any] | None:
+        """Return the layers, where they follow one another and calls with x do nothing else."""
+        return None
 
     def _variables_to_change(self) -> list[Variable]:
         """Return `trainable_variables`, looked for once an epoch unless some are made or frozen."""

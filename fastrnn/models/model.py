@@ -65,6 +65,12 @@ class Model(Trainer):
             raise NotImplementedError(f"{type(self).__name__}: expected a method `call`")
         return self._graph.run(inputs)
 
+    def _line(self, x: Any) -> Any:
+        if self._graph is None or self._graph.line is None or type(self).call is not Model.call:
+            return None
+        self._graph.bound(x)
+        return self._graph.line
+
     def build(self, input_shape: Any = None) -> None:
         """Make the weights of all layers for inputs of a shape, by running them on zeros.
 

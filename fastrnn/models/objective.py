@@ -65,6 +65,12 @@ class CompiledLoss:
         result: Tensor = total
         return result
 
+    @property
+    def can_be_followed(self) -> bool:
+        """Whether it is one loss that `losses.shapes.Following` can follow from y_pred."""
+        parts, factors = self._parts, self._factors
+        return len(parts) == 1 and factors[0] == 1.0 and parts[0].can_be_followed  # type: ignore
+
     def _build(self, outputs: Outputs) -> None:
         given = outputs.broadcast("loss", self._given)
         self._parts = outputs.broadcast("loss", self._loss)

@@ -106,6 +106,9 @@ class Sequential(Model):
             inputs = layer(inputs)
         return inputs
 
+    def _line(self, x: Any) -> Any:
+        return self._sequence if type(self).call is Sequential.call else None
+
     def get_config(self) -> dict[str, Any]:
         """Return what `from_config` makes a model with new weights of."""
         start = self._start

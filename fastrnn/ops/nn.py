@@ -185,9 +185,8 @@ def normalize(x: Any, axis: int = -1, order: int = 2, epsilon: float | None = No
 
 
 def _sigmoid(x: Array) -> Array:
-    # exp(-|x|) cannot overflow.
-    e = np.exp(-np.abs(x))
-    result: Array = np.where(x >= 0, 1, e) / (1 + e)
+    # Where exp(-x) is infinite, all digits of the result are below the least number there is.
+    result: Array = 1 / (1 + np.exp(-x))
     return result
 
 

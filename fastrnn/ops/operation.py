@@ -37,6 +37,8 @@ Result = tuple[Any, ...]
 
 _NUMBERS = (bool, int, float, np.generic)
 _PLAIN = frozenset([Tensor, Variable, np.ndarray, bool, int, float])
+#: The bodies of operations.
+_bodies: dict[Any, Callable[..., Any]] = {}
 
 
 def as_is(values: Sequence[Any]) -> list[Array]:
@@ -111,9 +113,28 @@ def operation(
                 result = body(*values, *given[arrays:], **kwargs)  # type: ignore
             return finish(body.__name__, given[:arrays], values, result)
 
+        _bodies[call] = body
         return call
 
     return decorate
+
+
+def on_arrays(function: Any) -> Callable[[Array], Any] | None:
+    """Return what an operation does to one array of floats; None of what is no `operation`.
+
+    It returns the value, and a function that makes the array's gradient of that of the value.
+    """
+    body = _bodies.get(function) if inspect.isfunction(function) else None
+    if body is None:
+        return None
+
+    def run(x: Array) -> tuple[Array, Callable[[Array], Array]]:
+        with np.errstate(all="ignore"):
+            value, gradient = body(x)
+        back = _backward([(gradient, x.shape)])
+        return np.asarray(value), lambda d: back(d)[0]
+
+    return run
 
 
 def sequence_operation(

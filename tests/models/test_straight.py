@@ -1,0 +1,341 @@
+"""Training without a tape: the numbers of a tape, and only where they are."""
+
+import numpy as np
+import pytest
+
+from fastrnn import GradientTape, layers, losses, ops, random
+from fastrnn.callbacks import GradientFlow
+from fastrnn.layers import (
+    GRU,
+    LSTM,
+    RNN,
+    Activation,
+    Dense,
+    Dropout,
+    Embedding,
+    GRUCell,
+    Input,
+    SimpleRNN,
+    SpatialDropout1D,
+    TimeDistributed,
+)
+from fastrnn.models import Model, Sequential, learner
+
+ROWS, STEPS, WORDS = 10, 7, 13
+
+
+class Passes:
+    """How many steps went straight; with `is_refused` none does."""
+
+    def __init__(self, monkeypatch):
+        self.count = 0
+        self.is_refused = False
+        is_line, make = learner.is_line, learner.Pass
+
+        def counted(*arguments):
+            self.count += 1
+            return make(*arguments)
+
+        monkeypatch.setattr(learner, "is_line", lambda line: not self.is_refused and is_line(line))
+        monkeypatch.setattr(learner, "Pass", counted)
+
+
+@pytest.fixture
+def passes(monkeypatch):
+    return Passes(monkeypatch)
+
+
+def shared_cell():
+    cell = GRUCell(4)
+    return [Input((None, 4)), RNN(cell, return_sequences=True), RNN(cell), Dense(1)]
+
+
+def frozen_table():
+    table = Embedding(WORDS, 4)
+    table.trainable = False
+    return [table, LSTM(5), Dense(1)]
+
+
+def frozen_top():
+    top = Dense(3, activation="softmax")
+    top.trainable = False
+    return [Input((None, 4)), GRU(5), Dense(6, activation="tanh"), top]
+
+
+# Name: the layers, whether the input are words, the targets of a row, and the loss.
+LINES = {
+    "sentiment": (
+        lambda: [
+            Embedding(WORDS, 4),
+            LSTM(5, dropout=0.2, recurrent_dropout=0.2),
+            Dense(1, activation="sigmoid"),
+        ],
+        True, (1,), "binary_crossentropy",
+    ),
+    "more words than rows": (
+        lambda: [Embedding(1000, 4), LSTM(5), Dense(1)], True, (1,),
+        losses.BinaryCrossentropy(from_logits=True, label_smoothing=0.1),
+    ),
+    "two layers": (
+        lambda: [
+            Embedding(WORDS, 4), SimpleRNN(5, return_sequences=True, unroll=True, dropout=0.5),
+            SimpleRNN(6, go_backwards=True), Dense(3),
+        ],
+        True, (), losses.SparseCategoricalCrossentropy(from_logits=True),
+    ),
+    "every step": (
+        lambda: [
+            Input((None, 4)), GRU(5, return_sequences=True), Dropout(0.5), Dense(6),
+            Activation("relu"), Dense(3, activation="softmax"),
+        ],
+        False, (STEPS,), "sparse_categorical_crossentropy",
+    ),
+    "words dropped": (
+        lambda: [Embedding(WORDS, 4), SpatialDropout1D(0.3), LSTM(5), Dense(1)],
+        True, (1,), "mse",
+    ),
+    "backwards": (lambda: [Input((None, 4)), LSTM(5, go_backwards=True)], False, (5,), "huber"),
+    "float64": (
+        lambda: [
+            Input((None, 4), dtype="float64"), GRU(5, dtype="float64"), Dense(2, dtype="float64")
+        ],
+        False, (2,), "mae",
+    ),
+    "shared cell": (shared_cell, False, (1,), "log_cosh"),
+    "frozen table": (frozen_table, True, (1,), "mse"),
+    "frozen top": (frozen_top, False, (), losses.SparseCategoricalCrossentropy()),
+    "cosine": (lambda: [Input((None, 4)), GRU(5), Dense(3)], False, (3,), "cosine_similarity"),
+    "no weights below": (
+        lambda: [Input((4,)), Dropout(0.2), Dense(3, use_bias=False)], None, (3,), "mse"
+    ),
+    "words alone": (lambda: [Embedding(WORDS, 4)], True, (STEPS, 4), "mse"),
+    "CTC": (
+        lambda: [Input((None, 4)), GRU(5, return_sequences=True), Dense(WORDS)],
+        False, (3,), losses.CTC(),
+    ),
+}  # fmt: skip
+
+
+def data(rng, is_words, shape, classes):
+    if is_words:
+        x = rng.integers(0, WORDS, (ROWS, STEPS))
+    else:
+        x = rng.normal(size=(ROWS, 4) if is_words is None else (ROWS, STEPS, 4))
+    if classes:
+        return x, rng.integers(1, classes, (ROWS, *shape))
+    return x, rng.normal(size=(ROWS, *shape)) > 0
+
+
+def trained(make, loss, x, y, **options):
+    """A model after three epochs of two steps each, and its history."""
+    random.set_seed(1)
+    model = Sequential(make())
+    model.compile(optimizer="adam", loss=loss)
+    history = model.fit(x, y, batch_size=ROWS // 2, epochs=3, verbose=0, **options)
+    return model, history.history
+
+
+def assert_equal_with_a_tape(passes, make, loss, x, y, steps, **options):
+    """Train both ways; `steps` of them go straight, and all bits are the same."""
+    passes.count = 0
+    straight, history = trained(make, loss, x, y, **options)
+    assert passes.count == steps
+    passes.is_refused = True
+    taped, taped_history = trained(make, loss, x, y, **options)
+    passes.is_refused = False
+    assert passes.count == steps
+    assert history == taped_history
+    assert len(set(history["loss"])) == 3
+    for weight, other in zip(straight.get_weights(), taped.get_weights(), strict=True):
+        assert weight.tobytes() == other.tobytes()
+
+
+@pytest.mark.parametrize("name", LINES)
+def test_weights_and_losses_equal_those_of_a_tape_bit_for_bit(name, passes, rng):
+    make, is_words, shape, loss = LINES[name]
+    is_sparse = "Sparse" in type(loss).__name__ or "sparse" in str(loss)
+    x, y = data(rng, is_words, shape, 3 if is_sparse or name == "CTC" else 0)
+    # The first step finds out what the loss consists of.
+    assert_equal_with_a_tape(passes, make, loss, x, y, steps=5)
+
+
+def test_sample_weights_and_several_threads_change_nothing(passes, rng):
+    make, is_words, shape, loss = LINES["sentiment"]
+    x, y = data(rng, is_words, shape, 0)
+    weights = rng.uniform(size=ROWS)
+    assert_equal_with_a_tape(passes, make, loss, x, y, steps=5, sample_weight=weights)
+
+
+def test_a_graph_in_a_line_goes_straight(passes, rng):
+    def train(is_refused):
+        passes.is_refused = is_refused
+        random.set_seed(2)
+        x = Input((STEPS, 4))
+        model = Model(x, Dense(1)(LSTM(5)(x)))
+        model.compile(optimizer="sgd", loss="mse")
+        values = np.random.default_rng(3)
+        inputs, targets = values.normal(size=(ROWS, STEPS, 4)), values.normal(size=(ROWS, 1))
+        model.fit(inputs, targets, batch_size=ROWS // 2, epochs=2, verbose=0)
+        with pytest.raises(ValueError, match=r"inputs: expected .* got \(5, 8, 4\)"):
+            model.train_on_batch(rng.normal(size=(5, 8, 4)), np.ones((5, 1)))
+        return model
+
+    straight, taped = train(False), train(True)
+    assert passes.count == 3
+    for weight, other in zip(straight.get_weights(), taped.get_weights(), strict=True):
+        assert weight.tobytes() == other.tobytes()
+
+
+def test_gradient_flow_sees_the_norms_of_every_layer(passes, rng):
+    make, is_words, shape, loss = LINES["two layers"]
+    x, y = data(rng, is_words, shape, 3)
+    norms = []
+    for is_refused in (False, True):
+        passes.is_refused = is_refused
+        flow = GradientFlow(freq=1)
+        trained(make, loss, x, y, callbacks=[flow])
+        norms.append(flow.norms)
+    assert passes.count == 5
+    assert [len(each) for each in norms] == [2, 2]
+    for straight, taped in zip(norms[0].values(), norms[1].values(), strict=True):
+        assert len(straight) == 3
+        np.testing.assert_array_equal(straight, taped)
+
+
+class Own(LSTM):
+    """A layer with a call of its own."""
+
+    def call(self, *args, **kwargs):
+        return super().call(*args, **kwargs) * 2
+
+
+class Watched(Sequential):
+    """A model with a loss of its own."""
+
+    def compute_loss(self, **arguments):
+        return super().compute_loss(**arguments) * 3
+
+
+def patched():
+    layer = Dense(1)
+    call = layer.call
+    layer.call = lambda inputs: call(inputs) * 2
+    return [Input((None, 4)), GRU(5), layer]
+
+
+def own_tanh(x):
+    return ops.tanh(x)
+
+
+def two_dtypes():
+    below = GRU(5)
+    below.trainable = False
+    return [Input((None, 4)), below, Dense(1, dtype="float64")]
+
+
+BRANCHED = {
+    "mask": lambda: [Embedding(WORDS, 4, mask_zero=True), LSTM(5), Dense(1)],
+    "states kept": lambda: [Input((None, 4)), LSTM(5, stateful=True), Dense(1)],
+    "own call": lambda: [Input((None, 4)), Own(5), Dense(1)],
+    "call replaced": patched,
+    "own activation": lambda: [
+        Input((None, 4)),
+        GRU(5),
+        Dense(1, activation=own_tanh),
+    ],
+    "composed activation": lambda: [Input((None, 4)), GRU(5), Dense(1, activation="mish")],
+    "own cell": lambda: [Input((None, 4)), GRU(5, activation="gelu"), Dense(1)],
+    "regularizer": lambda: [Input((None, 4)), GRU(5), Dense(1, kernel_regularizer="l2")],
+    "regularized output": lambda: [Input((None, 4)), GRU(5, activity_regularizer="l2"), Dense(1)],
+    "stack": lambda: [Input((None, 4)), RNN([GRUCell(3), GRUCell(2)]), Dense(1)],
+    "wrapper": lambda: [Input((None, 4)), TimeDistributed(Dense(2)), GRU(5), Dense(1)],
+    "two dtypes": two_dtypes,
+}
+
+
+@pytest.mark.parametrize("name", BRANCHED)
+def test_other_layers_use_a_tape_and_learn(name, passes, rng):
+    x, y = data(rng, name == "mask", (1,), 0)
+    _, history = trained(BRANCHED[name], "mse", x, y)
+    assert passes.count == 0
+    assert history["loss"][-1] < history["loss"][0]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"loss": lambda y_true, y_pred: ops.mean(ops.square(y_pred - y_true), axis=-1)},
+        {"loss": "mse", "loss_weights": 0.5},
+    ],
+    ids=["own loss", "weighted loss"],
+)
+def test_other_losses_use_a_tape(options, passes, rng):
+    x, y = data(rng, False, (1,), 0)
+    model = Sequential([Input((None, 4)), GRU(5), Dense(1)])
+    model.compile(optimizer="adam", **options)
+    model.fit(x, y, epochs=3, verbose=0)
+    assert passes.count == 0
+
+
+def test_a_model_with_a_loss_of_its_own_and_an_open_tape_use_a_tape(passes, rng):
+    x, y = data(rng, False, (1,), 0)
+    own = Watched([Input((None, 4)), GRU(5), Dense(1)])
+    plain = Sequential([Input((None, 4)), GRU(5), Dense(1)])
+    for model in (own, plain):
+        model.compile(optimizer="adam", loss="mse")
+    for _ in range(2):
+        own.train_on_batch(x, y)
+    with GradientTape():
+        for _ in range(2):
+            plain.train_on_batch(x, y)
+    assert passes.count == 0
+    plain.train_on_batch(x, y)
+    assert passes.count == 1
+
+
+def test_a_layer_changed_between_steps_is_heeded(passes, rng):
+    x, y = data(rng, False, (1,), 0)
+    model, _ = trained(lambda: [Input((None, 4)), GRU(5), Dense(1)], "mse", x, y)
+    before = passes.count
+    model.layers[-1].activation = own_tanh
+    model.train_on_batch(x, y)
+    assert passes.count == before
+    model.layers[-1].activation = ops.tanh
+    model.layers[0].trainable = False
+    recurrent = model.layers[0].get_weights()
+    model.train_on_batch(x, y)
+    assert passes.count == before + 1
+    for weight, other in zip(recurrent, model.layers[0].get_weights(), strict=True):
+        assert weight.tobytes() == other.tobytes()
+
+
+def test_bad_input_of_a_later_step_is_named(passes, rng):
+    make, is_words, shape, loss = LINES["sentiment"]
+    x, y = data(rng, is_words, shape, 0)
+    model, _ = trained(make, loss, x, y)
+    weights = model.get_weights()
+    for wrong in (x + WORDS, x - WORDS):
+        with pytest.raises(ValueError, match=r"ids: expected integers in 0\.\.12, got"):
+            model.train_on_batch(wrong, y)
+    with pytest.raises(ValueError, match="expected integers"):
+        model.train_on_batch(x + 0.5, y)
+    with pytest.raises(ValueError, match="y_true: expected"):
+        model.train_on_batch(x, np.ones((3, 1)))
+    dense = Sequential([Input((None, 4)), GRU(5), Dense(1)])
+    dense.compile(optimizer="adam", loss="mse")
+    rows = rng.normal(size=(ROWS, STEPS, 4))
+    dense.train_on_batch(rows, y)
+    for wrong in (rows[..., :3], rows[0]):
+        with pytest.raises(ValueError, match="expected an input of shape"):
+            dense.train_on_batch(wrong, y)
+    with pytest.raises(TypeError, match="expected numbers, got"):
+        dense.train_on_batch(rows.astype(complex), y)
+    assert passes.count > 5
+    for weight, other in zip(weights, model.get_weights(), strict=True):
+        assert weight.tobytes() == other.tobytes()
+
+
+def test_layers_that_go_straight_say_so():
+    assert not layers.Layer().works_on_arrays
+    with pytest.raises(NotImplementedError, match="on_arrays"):
+        layers.Layer().on_arrays(np.ones(3), True)
