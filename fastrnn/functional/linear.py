@@ -48,9 +48,13 @@ class Affine:
         self.x = _validate.float_array("x", x, (*(["N"] * (ndim - 1)), self.I))
         _validate.same_dtype("x", self.x, "W", dtype)
         self.shape = self.x.shape[:-1]
-        # Rows are taken in memory order: time-major memory seen batch-major is not copied.
-        self.order = sorted(range(ndim - 1), key=lambda axis: -self.x.strides[axis])
-        self.rows = _flat_rows(self.x.transpose(*self.order, ndim - 1))
+        self.are_rows = ndim == 2
+        if self.are_rows:
+            self.rows = _flat_rows(self.x)
+        else:
+            # Rows are taken in memory order: time-major memory seen batch-major is not copied.
+            self.order = sorted(range(ndim - 1), key=lambda axis: -self.x.strides[axis])
+            self.rows = _flat_rows(self.x.transpose(*self.order, ndim - 1))
         self.N = self.x.size // self.I
         self.panels = plain_panels(self.O, dtype)
         self.share = Share(self.panels, 0, self.panels.vectors)
@@ -76,6 +80,8 @@ class Affine:
 
     def to_rows(self, array: Array) -> Array:
         """Return a user's array (..., columns) or (...) as rows (N, columns) or (N,)."""
+        if self.are_rows:
+            return array
         rest = array.ndim - len(self.order)
         axes = [*self.order, *range(len(self.order), array.ndim)]
         rows: Array = array.transpose(axes).reshape(self.N, *array.shape[array.ndim - rest :])
@@ -83,6 +89,8 @@ class Affine:
 
     def from_rows(self, rows: Array) -> Array:
         """Return rows (N, columns) as a user's array (..., columns)."""
+        if self.are_rows:
+            return rows
         shape = [self.shape[axis] for axis in self.order]
         back = [self.order.index(axis) for axis in range(len(self.order))]
         array: Array = rows.reshape(*shape, rows.shape[1]).transpose(*back, len(self.order))
@@ -135,48 +143,83 @@ def linear(
     >>> y.shape, backward(y).W.shape
     ((5, 2), (3, 2))
     """
+    if _are_plain_rows(x, W, b):
+        plain: Any = x, W, b
+        y, pull = _narrow(*plain)
+        return y, lambda dy: pull(_as_gradient(dy, y))
     product = Affine(x, W, b)
     is_narrow = product.O <= _NARROW
-    rows = _narrow(product) if is_narrow else unpacked(product.forward(), product.panels, product.O)
-    y = product.from_rows(rows)
+    if is_narrow:
+        rows: Any = product.rows
+        of_rows, pull = _narrow(rows.x, product.W, product.b, product.N, rows.x_row)
+    else:
+        of_rows = unpacked(product.forward(), product.panels, product.O)
+    y = product.from_rows(of_rows)
 
     def backward(dy: ArrayLike) -> Gradients:
-        dy = _validate.float_array("dy", dy, y.shape)
-        _validate.same_dtype("dy", dy, "x", y.dtype)
-        rows = product.to_rows(dy)
+        rows = product.to_rows(_as_gradient(dy, y))
         if is_narrow:
-            return _narrow_backward(product, rows)
+            gradients = pull(rows)
+            return gradients._replace(x=product.from_rows(gradients.x))
         return product.backward(packed(rows, product.panels))
 
     return y, backward
 
 
-def _narrow(product: Affine) -> Array:
-    """Return the rows x @ W + b, (N, O)."""
-    y = buffers.empty((product.N, product.O), product.W.dtype)
-    narrow.forward(None, _narrow_arguments(product, y), _narrow_workers(product))
-    return y
+def _are_plain_rows(x: Any, W: Any, b: Any) -> bool:
+    """Return whether x (N, I), W (I, O) and b are as `_narrow` takes them, as they are."""
+    if not (type(x) is type(W) is np.ndarray and x.ndim == W.ndim == 2):
+        return False
+    I, O = W.shape
+    dtype = W.dtype
+    flags = x.flags
+    return (
+        O <= _NARROW
+        and x.shape[1] == I
+        and x.dtype == dtype
+        and dtype in _validate.FLOATS
+        and flags.c_contiguous
+        and flags.aligned
+        and W.flags.aligned
+        and x.size > 0 < O
+        and (b is None or (type(b) is np.ndarray and b.dtype == dtype and b.shape == (O,)))
+    )
 
 
-def _narrow_backward(product: Affine, dy: Array) -> Gradients:
-    """Return all gradients from those of the rows, (N, O)."""
-    dx = buffers.empty((product.N, product.I), dy.dtype)
-    dW = buffers.empty((product.O, product.I), dy.dtype)
-    db = None if product.b is None else buffers.empty((product.O,), dy.dtype)
-    arguments = _narrow_arguments(product, None, np.ascontiguousarray(dy), dx, dW, db)
-    narrow.backward(None, arguments, _narrow_workers(product))
-    return Gradients(product.from_rows(dx), dW.T, db)
-
-
-def _narrow_arguments(product: Affine, *arrays: Array | None) -> narrow.Narrow:
-    """Return what the kernels take; arrays are y, then dy and all gradients."""
-    rows, b = product.rows, product.b
-    return narrow.Narrow(
-        product.N, product.I, product.O, rows.x, rows.x_row, np.ascontiguousarray(product.W.T),
-        None if b is None else np.ascontiguousarray(b), *arrays,
+def _as_gradient(dy: ArrayLike, y: Array) -> Array:
+    """Return the gradient of y, checked."""
+    if type(dy) is np.ndarray and dy.shape == y.shape and dy.dtype == y.dtype and dy.flags.aligned:
+        return dy
+    return _validate.same_dtype(
+        "dy", _validate.float_array("dy", dy, y.shape), "x", y.dtype
     )  # fmt: skip
 
 
-def _narrow_workers(product: Affine) -> int:
+def _narrow(
+    x: Array, W: Array, b: Array | None, N: int | None = None, x_row: int | None = None
+) -> tuple[Array, Callable[[Array], Gradients]]:
+    """Return x @ W + b, (N, O), and what makes all gradients of its own, without panels.
+
+    x        (N, I), or with N rows that are `x_row` numbers apart
+    """
+    I, O = W.shape
+    N = len(x) if N is None else N
+    x_row = I if x_row is None else x_row
     # A number that is read takes as long as some 16 multiply-adds of a tile.
-    return schedule.workers_for(16 * product.N * product.I, max(product.N, 1))
+    workers = schedule.workers_for(16 * N * I, N)
+    transposed = np.ascontiguousarray(W.T)
+    bias = None if b is None else np.ascontiguousarray(b)
+    y = np.empty((N, O), W.dtype)
+    narrow.forward(None, narrow.Narrow(N, I, O, x, x_row, transposed, bias, y), workers)
+
+    def backward(dy: Array) -> Gradients:
+        dx = buffers.empty((N, I), dy.dtype)
+        dW = np.empty((O, I), dy.dtype)
+        db = None if bias is None else np.empty(O, dy.dtype)
+        arguments = narrow.Narrow(
+            N, I, O, x, x_row, transposed, bias, None, np.ascontiguousarray(dy), dx, dW, db
+        )
+        narrow.backward(None, arguments, workers)
+        return Gradients(dx, dW.T, db)
+
+    return y, backward

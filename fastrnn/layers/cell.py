@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,12 @@ from fastrnn.random import next_seed
 from fastrnn.tape import Tensor, Variable
 
 Array = NDArray[Any]
+
+# Masks of dropout that are drawn together: so many at most, and of so many numbers.
+_MOST_AT_ONCE = 16
+_MOST_NUMBERS_AT_ONCE = 1 << 16
+# Shapes and shares whose masks are kept until they are used.
+_MOST_KINDS = 8
 
 
 class Cell(Layer):
@@ -56,6 +63,7 @@ class Cell(Layer):
         self.seed = seed
         self._seed = next_seed() if seed is None else seed
         self._draws = 0
+        self._drawn: dict[Any, tuple[int, Array]] = {}
         self._input_mask: Array | None = None
         self._recurrent_mask: Array | None = None
         self.engine: Any = None
@@ -198,9 +206,20 @@ class Cell(Layer):
         return mask is None or mask.shape != shape
 
     def _draw(self, rate: float, shape: tuple[int, int]) -> Array:
-        key = (self._seed, self._draws)
+        """Return the next factors; those of small shapes are drawn several at once."""
+        at_once = min(_MOST_AT_ONCE, _MOST_NUMBERS_AT_ONCE // max(1, math.prod(shape))) or 1
+        block, place = divmod(self._draws, at_once)
         self._draws += 1
-        return functional.dropout_factors(shape, self.dtype, rate, key)
+        kind = (*shape, rate, self._seed)
+        known = self._drawn.get(kind)
+        if known is None or known[0] != block:
+            key = (self._seed, block, *shape)
+            factors = functional.dropout_factors((at_once, *shape), self.dtype, rate, key)
+            if known is None and len(self._drawn) >= _MOST_KINDS:
+                self._drawn.clear()
+            known = self._drawn[kind] = block, factors
+        mask: Array = known[1][place]
+        return mask
 
 
 class KerasCell(Cell):

@@ -214,7 +214,9 @@ class Owner:
 
 
 # Attributes that hold nothing that belongs to a layer.
-_NOT_WALKED = frozenset(("_arguments", "_added_losses", "_held", "input_spec", "_changing"))
+_NOT_WALKED = frozenset(
+    ("_arguments", "_added_losses", "_held", "input_spec", "_changing", "_drawn")
+)
 
 
 # What a value may be to a layer.

@@ -57,6 +57,8 @@ class Learner(Layer):
         self._loss_tracker: Any = None
         #: While an epoch runs, the `Variable.generation` for which these variables were found.
         self._changing: tuple[int, list[Variable]] | None = None
+        #: Whether nobody looks at the metrics before the end of the epoch.
+        self._is_unwatched = False
 
     def compile(
         self,
@@ -145,8 +147,7 @@ class Learner(Layer):
         """
         total: Any = None
         if self._loss is not None:
-            outputs = Outputs(y_pred, self.output_names)
-            total = self._loss(y, y_pred, sample_weight, outputs)
+            total = self._loss(y, y_pred, sample_weight, self.output_names)
         for term in self.losses:
             total = term if total is None else total + term
         if total is None:
@@ -185,6 +186,10 @@ class Learner(Layer):
             self.gradients = {id(v): np.array(g) for v, g in pairs if g is not None}
         self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
         self._loss_tracker.update_state(loss.value, sample_weight=_rows(x))
+        if through is not None and self._is_unwatched:
+            if self._metrics is not None:
+                self._metrics.update_later(y, y_pred, sample_weight)
+            return {}
         return self.compute_metrics(x, y, y_pred, sample_weight)
 
     def test_step(self, data: Any) -> dict[str, Any]:
@@ -221,6 +226,15 @@ class Learner(Layer):
             return None
         self._begin()
         return None if self.losses else Pass(line, x)
+
+    @property
+    def _has_own_steps(self) -> bool:
+        """Whether steps, or the metrics in them, are not those of this class."""
+        names = ("train_step", "compute_metrics", "get_metrics_result", "metrics")
+        return any(
+            getattr(type(self), name) is not getattr(Learner, name) or name in self.__dict__
+            for name in names
+        )
 
     def _line(self, x: Any) -> list[Any] | None:
         """Return the layers, where they follow one another and calls with x do nothing else."""

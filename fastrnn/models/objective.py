@@ -6,14 +6,21 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fastrnn import losses, metrics
 from fastrnn.data.structure import leaves, transform
 from fastrnn.models.outputs import Outputs, unique
-from fastrnn.tape import Tensor
+from fastrnn.tape import Tensor, constant
+
+Array = NDArray[Any]
 
 # What these names mean depends on the shapes of targets and predictions.
 _BY_SHAPE = ("accuracy", "acc", "crossentropy", "ce")
+
+# Batches that wait for `update_state`, and of how many bytes their arrays may be.
+_MOST_WAITING = 32
+_FEW_BYTES = 1 << 14
 
 
 class CompiledLoss:
@@ -39,8 +46,14 @@ class CompiledLoss:
         self._outputs: Outputs | None = None
         self.trackers: list[metrics.Mean] = []
 
-    def __call__(self, y: Any, y_pred: Any, sample_weight: Any, outputs: Outputs) -> Tensor:
-        """Return the sum () of the losses of all outputs, each over the batch."""
+    def __call__(
+        self, y: Any, y_pred: Any, sample_weight: Any, names: Sequence[str] | None
+    ) -> Tensor:
+        """Return the sum () of the losses of all outputs, which have these names."""
+        if self.can_be_followed and type(y) is np.ndarray and isinstance(y_pred, Tensor):
+            result: Tensor = self._parts[0](y, y_pred, sample_weight)  # type: ignore[misc]
+            return result
+        outputs = Outputs(y_pred, names)
         if self._outputs is None:
             self._build(outputs)
         targets = outputs.split("y", y)
@@ -62,8 +75,7 @@ class CompiledLoss:
             if factor != 1.0:
                 value = value * factor
             total = value if total is None else total + value
-        result: Tensor = total
-        return result
+        return total  # type: ignore[no-any-return]
 
     @property
     def can_be_followed(self) -> bool:
@@ -120,11 +132,13 @@ class CompiledMetrics:
         self._weighted = weighted
         self._outputs: Outputs | None = None
         self._entries: list[tuple[int, Any, bool]] = []
+        self._waiting: list[tuple[Array, Tensor, Array | None]] = []
         self.names: list[str] = []
 
     @property
     def metrics(self) -> list[Any]:
         """The metrics, as far as a first batch has told which they are."""
+        self._catch_up()
         return [metric for _, metric, _ in self._entries]
 
     def update_state(
@@ -142,6 +156,26 @@ class CompiledMetrics:
             weight = weights[i] if is_weighted else None
             metric.update_state(targets[i], prediction, weight)
 
+    def update_later(self, y: Array, y_pred: Tensor, sample_weight: Array | None) -> None:
+        """Take one more batch of one output, at the latest when somebody asks for a metric.
+
+        Several small batches in a row cost less than each of them between two steps of a model,
+        which leave nothing in the caches of what the metrics need.
+        """
+        given = (y, y_pred.value, sample_weight)
+        if self._outputs is None or not all(map(_is_small, given)):
+            self.update_state(y, y_pred, sample_weight)
+            return
+        weights = None if sample_weight is None else sample_weight.copy()
+        self._waiting.append((y.copy(), constant(y_pred.value.copy()), weights))
+        if len(self._waiting) == _MOST_WAITING:
+            self._catch_up()
+
+    def _catch_up(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for batch in waiting:
+            self.update_state(*batch)
+
     def result(self) -> dict[str, Any]:
         """Return the value of each metric by its name."""
         values = (metric.result() for metric in self.metrics)
@@ -149,6 +183,7 @@ class CompiledMetrics:
 
     def reset_state(self) -> None:
         """Forget all batches."""
+        self._waiting = []
         for metric in self.metrics:
             metric.reset_state()
 
@@ -171,6 +206,10 @@ class CompiledMetrics:
                     names.append(full)
         self.names = unique(names)
         self._outputs = outputs
+
+
+def _is_small(array: Any) -> bool:
+    return array is None or (type(array) is np.ndarray and array.nbytes <= _FEW_BYTES)
 
 
 def _groups(name: str, given: Any, outputs: Outputs) -> list[list[Any]]:

@@ -264,20 +264,27 @@ class Trainer(Learner):
         return structure.transform(np.array, self.predict_step(pack(x)))
 
     def _train_epoch(self, batches: Iterator[Batch], listeners: CallbackList) -> dict[str, Any]:
-        is_watched = listeners.listens("on_train_batch_end")
+        is_begin_heard = listeners.listens("on_train_batch_begin")
+        is_end_heard = listeners.listens("on_train_batch_end")
+        is_unwatched = self._is_unwatched = not (
+            is_begin_heard or is_end_heard or self._has_own_steps
+        )
         logs: dict[str, Any] = {}
         self._changing = (-1, [])  # not looked for yet
+        steps = 0
         try:
-            for i, batch in enumerate(batches):
-                listeners.on_train_batch_begin(i)
+            for steps, batch in enumerate(batches, 1):
+                if is_begin_heard:
+                    listeners.on_train_batch_begin(steps - 1)
                 logs = self.train_step(pack(*batch))
-                if is_watched:
-                    listeners.on_train_batch_end(i, flat(logs))
+                if is_end_heard:
+                    listeners.on_train_batch_end(steps - 1, flat(logs))
                 if self.stop_training:
                     break
         finally:
             self._changing = None
-        return flat(logs)
+            self._is_unwatched = False
+        return flat(self.get_metrics_result() if is_unwatched and steps else logs)
 
     def _test_epoch(self, batches: Iterator[Batch], listeners: CallbackList) -> dict[str, Any]:
         is_watched = listeners.listens("on_test_batch_end")

@@ -303,7 +303,7 @@ class ArrayOptimizer(ABC):
         tensors.step(
             rule,
             scales=scales,
-            decays=decay * selection.shares,
+            decays=decay * selection.shares if decay else 0.0,
             limit=math.inf if self.clipvalue is None else self.clipvalue,
         )
         return squares
