@@ -57,12 +57,12 @@ class Tensor:
     @property
     def shape(self) -> tuple[int, ...]:
         """Shape of the array."""
-        return self.value.shape
+        return self._value.shape
 
     @property
     def dtype(self) -> np.dtype[Any]:
         """Dtype of the array."""
-        return self.value.dtype
+        return self._value.dtype
 
     @property
     def ndim(self) -> int:

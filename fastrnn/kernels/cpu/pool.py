@@ -135,6 +135,12 @@ _task_type = ctypes.CFUNCTYPE(
 )
 
 
+@cache
+def _called(address: int) -> Any:
+    """Return the task at a machine address as a C function, which releases the GIL."""
+    return _task_type(address)
+
+
 def run(address: int, cell: Memory, args: Memory, workers: int, threads: int) -> None:
     """Call the task at machine address `address` for each worker.
 
@@ -151,7 +157,7 @@ def run(address: int, cell: Memory, args: Memory, workers: int, threads: int) ->
     if pool is not None:
         pool.run(address, cell, args, workers, threads)
         return
-    call = _task_type(address)
+    call = _called(address)
     for worker in range(workers):
         call(cell, args, worker, workers)
 
@@ -169,7 +175,7 @@ def team(address: int, cell: Memory, args: Memory, workers: int) -> None:
     if pool is not None:
         pool.team(address, cell, args, workers)
     else:
-        _task_type(address)(cell, args, 0, 1)
+        _called(address)(cell, args, 0, 1)
 
 
 def _opened() -> _Pool | None:
