@@ -270,3 +270,28 @@ def test_plain_data_gets_no_gradient_and_tensors_do(rng, cell, monkeypatch):
     assert dx.shape == x.shape
     for one, other in zip(from_plain, from_tensor, strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_masks_are_drawn_together_and_each_is_used_once():
+    seed, shape = 7, (3, 5)
+    layer = LSTM(5, dropout=0.5, recurrent_dropout=0.5, seed=seed)
+    drawn = [mask for _ in range(10) for mask in layer.cell.masks_of_a_run(*shape)]
+    for number, mask in enumerate(drawn):
+        key = (seed, number // 16, *shape)
+        together = functional.dropout_factors((16, *shape), np.float32, 0.5, key)
+        np.testing.assert_array_equal(mask, together[number % 16])
+    assert len({mask.tobytes() for mask in drawn}) == 20
+    other = LSTM(5, dropout=0.5, recurrent_dropout=0.5, seed=seed)
+    other.cell._draws = 18
+    np.testing.assert_array_equal(other.cell.masks_of_a_run(*shape)[0], drawn[18])
+
+
+def test_large_masks_are_drawn_alone_and_few_kinds_are_kept():
+    cell = LSTM(4, dropout=0.5, seed=1).cell
+    large, _ = cell.masks_of_a_run(300, 400)
+    alone = functional.dropout_factors((1, 300, 400), np.float32, 0.5, (1, 0, 300, 400))
+    np.testing.assert_array_equal(large, alone[0])
+    for batch in range(1, 50):
+        assert cell.masks_of_a_run(batch, 3)[0].shape == (batch, 3)
+    assert len(cell._drawn) <= 8
+    assert cell.masks_of_a_run(0, 3)[0].shape == (0, 3)

@@ -347,6 +347,89 @@ def test_rows_are_divided_into_the_steps_that_are_asked_for(rng):
     )
 
 
+class Steps(metrics.Metric):
+    """Counts batches, and remembers the last targets."""
+
+    def __init__(self):
+        super().__init__(name="steps")
+        self.batches, self.last = 0, None
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        self.batches, self.last = self.batches + 1, np.array(y_true)
+
+    def result(self):
+        return self.batches
+
+    def reset_state(self):
+        self.batches = 0
+
+
+@pytest.mark.parametrize("is_weighted", [False, True], ids=["", "weighted"])
+def test_metrics_are_the_same_whether_or_not_somebody_looks_at_every_step(rng, is_weighted):
+    x, y = parity_task(rng, count=70)
+    weights = rng.uniform(size=70) if is_weighted else None
+    seen = []
+    watcher = LambdaCallback(on_train_batch_end=lambda i, logs: seen.append(logs))
+    histories = []
+    for callbacks in ([], [watcher]):
+        model = classifier(4, weighted_metrics=["mae", metrics.AUC(name="auc")])
+        history = model.fit(
+            x, y, sample_weight=weights, batch_size=1, epochs=2, verbose=0, callbacks=callbacks
+        )
+        histories.append(history.history)
+        assert model.train_on_batch(x, y, return_dict=True).keys() == history.history.keys()
+    assert histories[0] == histories[1]
+    assert [seen[69], seen[139]] == [
+        {name: values[epoch] for name, values in histories[0].items()} for epoch in range(2)
+    ]
+
+
+def test_metrics_know_every_batch_when_they_are_asked(rng):
+    x, y = points(rng, 90)
+    steps = Steps()
+    asked = []
+
+    def look(epoch, logs):
+        asked.append((steps.batches, model.metrics[1].metrics[0].result(), logs["steps"]))
+
+    model = Sequential([layers.Input((3,)), layers.Dense(1)])
+    model.compile("sgd", "mse", metrics=[steps])
+    watcher = LambdaCallback(on_epoch_end=look)
+    model.fit(x, y, batch_size=2, epochs=2, shuffle=False, verbose=0, callbacks=[watcher])
+    assert asked == [(45, 45, 45)] * 2
+    np.testing.assert_array_equal(steps.last, y[-2:])
+
+
+def test_targets_that_a_generator_writes_over_are_measured_as_they_were(rng):
+    x, y = points(rng, 40)
+
+    def batches():
+        target = np.empty((4, 1), np.float32)
+        for i in range(0, 40, 4):
+            target[:] = y[i : i + 4]
+            yield x[i : i + 4], target
+
+    histories = []
+    for source in ((batches(),), (x, y)):
+        model = regressor(5, metrics=["mae"])
+        model.fit(*source, batch_size=None if len(source) == 1 else 4, shuffle=False, verbose=0)
+        histories.append(model.history.history)
+    assert histories[0] == histories[1]
+
+
+def test_steps_of_ones_own_are_asked_for_their_logs(rng):
+    class Own(Sequential):
+        def train_step(self, data):
+            return super().train_step(data) | {"own": 3.0}
+
+    x, y = points(rng)
+    model = Own([layers.Input((3,)), layers.Dense(1)])
+    model.compile("sgd", "mse", metrics=["mae"])
+    history = model.fit(x, y, batch_size=4, epochs=2, verbose=0).history
+    assert list(history) == ["loss", "mae", "own"]
+    assert history["own"] == [3.0, 3.0]
+
+
 def test_metrics_kept_in_attributes_are_reset_for_every_epoch(rng):
     class Own(Model):
         def __init__(self):

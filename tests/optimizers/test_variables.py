@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from tolerances import FLOAT32_OUTPUT, assert_close
 
-from fastrnn import optimizers
+from fastrnn import GradientTape, ops, optimizers
 from fastrnn.kernels.cpu.threads import get_num_threads, set_num_threads
+from fastrnn.layers import Embedding
 from fastrnn.optimizers import OPTIMIZERS, SGD, Adam, Nadam, schedules
 from fastrnn.tape import RowGradients, Tensor, Variable
 
@@ -272,6 +273,26 @@ def test_rows_that_were_spoilt_after_they_were_made_reach_no_kernel():
     gradient.rows, gradient.values = np.array([0, 1]), np.ones((1, 3))
     with pytest.raises(ValueError, match=r"gradient of 'table': expected \(2, 3\)"):
         SGD().apply([gradient], [variable])
+
+
+def test_rows_of_a_tape_that_were_spoilt_reach_no_kernel():
+    def write(gradient):
+        with pytest.raises(ValueError, match="read-only"):
+            gradient.rows[-1] = 400
+        gradient.rows.flags.writeable = True
+        gradient.rows[-1] = 400
+
+    def replace(gradient):
+        gradient.rows = gradient.rows + 400
+
+    for spoil in (write, replace):
+        embedding = Embedding(100, 3)
+        with GradientTape() as tape:
+            loss = ops.sum(embedding(np.array([[3, 5, 3]])))
+        gradient = tape.gradient(loss, embedding.embeddings)
+        spoil(gradient)
+        with pytest.raises(ValueError, match=r"rows of the gradient of .* in 0\.\.99"):
+            Adam().apply([gradient], [embedding.embeddings])
 
 
 def test_other_variables_than_at_first_are_refused(rng):
