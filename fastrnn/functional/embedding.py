@@ -205,8 +205,9 @@ def _numbered(ids: NDArray[np.int32], V: int) -> tuple[NDArray[np.int64], NDArra
         named, numbers = np.unique(ids, return_inverse=True)
         return named.astype(np.int64), numbers.astype(np.int32)
     places: Any = np.empty(len(ids), np.int32)
-    rows: Any = buffers.empty((V + 1,), np.int64)
-    scratch: Any = buffers.empty((V,), np.int32)
+    memory = buffers.empty((V + 1 + (V + 1) // 2,), np.int64)
+    rows: Any = memory[: V + 1]
+    scratch: Any = memory[V + 1 :].view(np.int32)[:V]
     like = scratch.view(np.float32)
     given: Any = ids
     kernel.number(None, kernel.Numbering(len(ids), V, given, scratch, places, rows, like), 1)

@@ -115,6 +115,8 @@ def same_rank(a: Shape, b: Shape) -> tuple[Shape, Shape]:
 def with_same_rank(y_true: Any, y_pred: Tensor) -> tuple[Any, Tensor]:
     """Return targets, an array or still a Tensor, and prediction in the shapes of `same_rank`."""
     targets = y_true if isinstance(y_true, Tensor) else np.asarray(y_true)
+    if targets.shape == y_pred.shape:
+        return targets, y_pred
     true_shape, pred_shape = same_rank(targets.shape, y_pred.shape)
     if pred_shape != y_pred.shape:
         y_pred = reshaped(y_pred, pred_shape)
@@ -151,8 +153,15 @@ def pair(y_true: Any, y_pred: Any) -> tuple[Tensor, Tensor]:
 
 def matched(y_true: Any, y_pred: Any) -> tuple[Array, Tensor]:
     """Return `pair`, of the targets the array alone: they are constant."""
+    if type(y_true) is np.ndarray and isinstance(y_pred, Tensor) and _are_alike(y_true, y_pred):
+        return y_true, y_pred
     targets, y_pred = pair(y_true, y_pred)
     return targets.value, y_pred
+
+
+def _are_alike(y_true: Array, y_pred: Tensor) -> bool:
+    dtype = y_pred.dtype
+    return y_true.shape == y_pred.shape and y_true.dtype == dtype and dtype in _FLOATS
 
 
 def difference(y_true: Any, y_pred: Any) -> Tensor:

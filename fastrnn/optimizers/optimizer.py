@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from fastrnn.optimizers import schedules
 from fastrnn.optimizers.array_optimizer import ArrayOptimizer
-from fastrnn.optimizers.selection import Selection, as_gradient, as_rows
+from fastrnn.optimizers.selection import Selection, as_gradient, as_rows, is_like
 from fastrnn.optimizers.slots import ACCUMULATOR, AVERAGE
 from fastrnn.tape import RowGradients, Variable, settle
 
@@ -213,7 +213,9 @@ class Optimizer(ArrayOptimizer):
         rows: list[Array | None] = []
         for gradient, variable, weight in zip(grads, variables, selection.weights, strict=True):
             used = None
-            if isinstance(gradient, RowGradients):
+            if is_like(gradient, weight):
+                array = gradient
+            elif isinstance(gradient, RowGradients):
                 used, array = as_rows(variable.name, gradient, weight)
             else:
                 array = as_gradient(variable.name, gradient, weight.shape, weight.dtype)

@@ -84,7 +84,7 @@ def check_weights(weights: Mapping[Any, Array]) -> None:
 def check_gradients(names: Sequence[str], weights: Sequence[Array], gradients: Any) -> None:
     """Raise ValueError unless each gradient is an array like its weight, in C order."""
     for name, weight, gradient in zip(names, weights, gradients, strict=True):
-        if not _is_like(gradient, weight):
+        if not is_like(gradient, weight):
             expected = f"{weight.shape} {weight.dtype}, C-contiguous"
             raise ValueError(f"gradients[{name!r}]: expected {expected}, got {_describe(gradient)}")
 
@@ -130,8 +130,12 @@ def _of(name: str) -> str:
     return f"gradient of {name!r}"
 
 
-def _is_like(gradient: Any, weight: Array) -> bool:
-    return _is_plain(gradient) and gradient.shape == weight.shape and gradient.dtype == weight.dtype
+def is_like(gradient: Any, weight: Array) -> bool:
+    """Return whether kernels may read a gradient as that of a weight, as it is."""
+    if not isinstance(gradient, np.ndarray) or gradient.shape != weight.shape:
+        return False
+    flags = gradient.flags
+    return gradient.dtype == weight.dtype and flags.c_contiguous and flags.aligned
 
 
 def _is_plain(array: Any) -> bool:
