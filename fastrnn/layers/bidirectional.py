@@ -141,6 +141,32 @@ class Bidirectional(Layer):
         return (*merged, *finals) if self.merge_mode is None else (merged, *finals)
 
     @property
+    def works_on_arrays(self) -> bool:
+        """Whether `on_arrays` does what a call does; see `Layer`."""
+        both = self.forward_layer, self.backward_layer
+        return (
+            self._calls_as(Bidirectional)
+            and self.merge_mode == "concat"
+            and all(layer.works_on_arrays and layer.dtype == self.dtype for layer in both)
+        )
+
+    def on_arrays(self, x: Any, wants_dx: bool) -> Any:
+        """Do what `call` does in training; see `Layer`."""
+        there, weights, from_there = self.forward_layer.on_arrays(x, wants_dx)
+        back, others, from_back = self.backward_layer.on_arrays(x, wants_dx)
+        width = there.shape[-1]
+        order = (slice(None), slice(None, None, -1)) if self.return_sequences else ()
+        y = _joined(there, back[order])
+
+        def backward(dy: Array) -> list[Any]:
+            dx, *of_weights = from_there(dy[..., :width])
+            dx_back, *of_others = from_back(dy[..., width:][order])
+            dx = None if dx is None else dx_back + dx
+            return [dx, *of_weights, *of_others]
+
+        return y, [*weights, *others], backward
+
+    @property
     def states(self) -> Any:
         """The final states of the last call, if stateful: forwards, then backwards."""
         both = (self.forward_layer.states, self.backward_layer.states)
@@ -216,12 +242,16 @@ def _merged(mode: str | None, there: Tensor, back: Tensor) -> Any:
 
 
 def _side_by_side(there: Tensor, back: Tensor) -> Tensor:
-    """Return features (..., H) side by side, sequences in time-major memory as they are."""
-    *rows, width = there.shape
-    by_time = (lambda a: a.swapaxes(0, 1)) if len(rows) == 2 else np.asarray
-    value = np.concatenate([by_time(there.value), by_time(back.value)], axis=-1)
-    output = constant(by_time(value))
+    """Return features (..., H) side by side."""
+    width = there.shape[-1]
+    output = constant(_joined(there.value, back.value))
     record(
         [there, back], [output], lambda d: [d[..., :width], d[..., width:]], repeatable=True
     )  # fmt: skip
     return output
+
+
+def _joined(there: Array, back: Array) -> Array:
+    """Return features (..., H) side by side, sequences in time-major memory as they are."""
+    by_time = (lambda a: a.swapaxes(0, 1)) if there.ndim == 3 else np.asarray
+    return by_time(np.concatenate([by_time(there), by_time(back)], axis=-1))

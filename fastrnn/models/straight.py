@@ -12,12 +12,15 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from fastrnn.layers import RNN, Layer
+from fastrnn.layers import RNN, Bidirectional, Layer
 from fastrnn.layers.embedding import Embedding, LookedUp
 from fastrnn.layers.input_spec import check_inputs
 from fastrnn.tape import Variable
 
 Array = NDArray[Any]
+
+# Layers that look up products instead of rows.
+_TAKES_LOOKED_UP = (RNN, Bidirectional)
 
 
 def is_line(layers: Sequence[Layer]) -> bool:
@@ -52,7 +55,7 @@ class Pass:
         given: Any = x if isinstance(layers[0], Embedding) else _floats(layers[0], x)
         is_reached = False  # whether a weight that changes lies below
         for layer in layers:
-            if isinstance(given, LookedUp) and not isinstance(layer, RNN):
+            if isinstance(given, LookedUp) and not isinstance(layer, _TAKES_LOOKED_UP):
                 given = self._copied(given, is_reached)
             check_inputs(layer.name, layer.input_spec, [given.shape])
             given, weights, backward = layer.on_arrays(given, is_reached)

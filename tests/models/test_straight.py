@@ -10,6 +10,7 @@ from fastrnn.layers import (
     LSTM,
     RNN,
     Activation,
+    Bidirectional,
     Dense,
     Dropout,
     Embedding,
@@ -62,6 +63,10 @@ def frozen_top():
     return [Input((None, 4)), GRU(5), Dense(6, activation="tanh"), top]
 
 
+def backwards():
+    return GRU(4, return_sequences=True, go_backwards=True)
+
+
 # Name: the layers, whether the input are words, the targets of a row, and the loss.
 LINES = {
     "sentiment": (
@@ -104,6 +109,21 @@ LINES = {
     "shared cell": (shared_cell, False, (1,), "log_cosh"),
     "frozen table": (frozen_table, True, (1,), "mse"),
     "frozen top": (frozen_top, False, (), losses.SparseCategoricalCrossentropy()),
+    "both ways": (
+        lambda: [Embedding(WORDS, 4), Bidirectional(LSTM(5, dropout=0.2)), Dense(1)],
+        True, (1,), "mse",
+    ),
+    "both ways at every step": (
+        lambda: [
+            Embedding(1000, 4), Bidirectional(GRU(5, return_sequences=True)),
+            Bidirectional(SimpleRNN(3, return_sequences=True), backward_layer=backwards()),
+            Dense(3),
+        ],
+        True, (STEPS,), losses.SparseCategoricalCrossentropy(from_logits=True),
+    ),
+    "both ways from numbers": (
+        lambda: [Input((None, 4)), Dense(6), Bidirectional(GRU(5))], False, (10,), "mse"
+    ),
     "cosine": (lambda: [Input((None, 4)), GRU(5), Dense(3)], False, (3,), "cosine_similarity"),
     "no weights below": (
         lambda: [Input((4,)), Dropout(0.2), Dense(3, use_bias=False)], None, (3,), "mse"
@@ -205,8 +225,8 @@ def test_gradient_flow_sees_the_norms_of_every_layer(passes, rng):
 class Own(LSTM):
     """A layer with a call of its own."""
 
-    def call(self, *args, **kwargs):
-        return super().call(*args, **kwargs) * 2
+    def call(self, sequences, initial_state=None, mask=None, training=False):
+        return super().call(sequences, initial_state, mask, training) * 2
 
 
 class Watched(Sequential):
@@ -247,6 +267,8 @@ BRANCHED = {
     "own cell": lambda: [Input((None, 4)), GRU(5, activation="gelu"), Dense(1)],
     "regularizer": lambda: [Input((None, 4)), GRU(5), Dense(1, kernel_regularizer="l2")],
     "regularized output": lambda: [Input((None, 4)), GRU(5, activity_regularizer="l2"), Dense(1)],
+    "both ways, summed": lambda: [Input((None, 4)), Bidirectional(GRU(3), "sum"), Dense(1)],
+    "own call both ways": lambda: [Input((None, 4)), Bidirectional(Own(3)), Dense(1)],
     "stack": lambda: [Input((None, 4)), RNN([GRUCell(3), GRUCell(2)]), Dense(1)],
     "wrapper": lambda: [Input((None, 4)), TimeDistributed(Dense(2)), GRU(5), Dense(1)],
     "two dtypes": two_dtypes,
