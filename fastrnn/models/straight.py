@@ -72,15 +72,19 @@ class Pass:
         return rows
 
     def gradients(self, dy: Array) -> dict[int, Any]:
-        """Return the gradients of weights by their `id`, from that of y; called once."""
+        """Return the gradients of weights by their `id`, from that of y; called once.
+
+        What a layer has saved is freed as soon as its gradients are known.
+        """
         found: dict[int, Any] = {}
         d: Any = dy
-        for weights, backward, wants_dx in reversed(self._steps):
+        while self._steps:
+            weights, backward, wants_dx = self._steps.pop()
             d, *own = backward(d)
             for weight, gradient in zip(weights, own, strict=True):
                 known = found.get(id(weight))
                 found[id(weight)] = gradient if known is None else known + gradient
-            if not wants_dx:
+            if not wants_dx or d is None:
                 break
         return found
 
