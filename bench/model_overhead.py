@@ -2,10 +2,10 @@
 
     python -m bench.model_overhead [--program sentiment cells] [--rounds 9] [--batches 20]
 
-The programs are those of `bench.keras_programs`.  In each round every program fits one epoch; the
-time from the start of a compiled task to its end counts as the kernels', all the rest as above
-them.  With --clock cpu only the time counts for which the calling thread had a processor, which
-tells more on a busy machine.
+The programs are those of `bench.keras_programs`, one after the other, as users train one model at
+a time.  In each round a program fits one epoch; the time from the start of a compiled task to its
+end counts as the kernels', all the rest as above them.  With --clock cpu only the time counts for
+which the calling thread had a processor, which tells more on a busy machine.
 """
 
 from __future__ import annotations
@@ -85,17 +85,16 @@ def main() -> None:
     clock = CLOCKS[arguments.clock]
     kernels = KernelClock(clock)
     fits = {name: prepare(name, arguments.batches) for name in arguments.program}
-    for fit in [*fits.values()] * 2:
-        fit()
-    seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in fits}
-    # Garbage is collected as it is for users: that is part of what is above the kernels.
-    for _ in range(arguments.rounds):
-        for name, fit in fits.items():
+    print(f"{'ms a step, median of ' + str(arguments.rounds):24} step  kernels  above  share")
+    for name, fit in fits.items():
+        pairs = []
+        for _ in range(3):
+            fit()
+        # Garbage is collected as it is for users: that is part of what is above the kernels.
+        for _ in range(arguments.rounds):
             kernels.seconds, start = 0.0, clock()
             fit()
-            seconds[name].append((clock() - start, kernels.seconds))
-    print(f"{'ms a step, median of ' + str(arguments.rounds):24} step  kernels  above  share")
-    for name, pairs in seconds.items():
+            pairs.append((clock() - start, kernels.seconds))
         step, inside = (1e3 * median(each) / arguments.batches for each in zip(*pairs, strict=True))
         above = 1e3 * median(a - b for a, b in pairs) / arguments.batches
         share = median(1 - b / a for a, b in pairs)

@@ -40,7 +40,7 @@ class Following:
 
     def gradient(self, loss: Tensor, y_pred: Tensor) -> Array:
         """Return the gradient of a loss () in what it was computed from in the block."""
-        d: Any = np.ones(loss.shape, loss.dtype)
+        d: Any = np.ones(loss.shape, loss.dtype) if loss.shape else loss.dtype.type(1)
         end = loss
         for source, output, gradient in reversed(self._steps):
             if output is end:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from fastrnn.layers import RNN, Bidirectional, Layer
@@ -54,16 +55,17 @@ class Pass:
         self._steps: list[tuple[list[Variable], Callable[[Any], Sequence[Any]], bool]] = []
         given: Any = x if isinstance(layers[0], Embedding) else _floats(layers[0], x)
         is_reached = False  # whether a weight that changes lies below
-        for layer in layers:
-            if isinstance(given, LookedUp) and not isinstance(layer, _TAKES_LOOKED_UP):
+        with np.errstate(all="ignore"):  # as in `fastrnn.ops`
+            for layer in layers:
+                if isinstance(given, LookedUp) and not isinstance(layer, _TAKES_LOOKED_UP):
+                    given = self._copied(given, is_reached)
+                check_inputs(layer.name, layer.input_spec, [given.shape])
+                given, weights, backward = layer.on_arrays(given, is_reached)
+                self._steps.append((weights, backward, is_reached))
+                is_reached = is_reached or any(weight.trainable for weight in weights)
+            if isinstance(given, LookedUp):
                 given = self._copied(given, is_reached)
-            check_inputs(layer.name, layer.input_spec, [given.shape])
-            given, weights, backward = layer.on_arrays(given, is_reached)
-            self._steps.append((weights, backward, is_reached))
-            is_reached = is_reached or any(weight.trainable for weight in weights)
-        self.y: Array = (
-            self._copied(given, is_reached) if isinstance(given, LookedUp) else given
-        )  # fmt: skip
+        self.y: Array = given
 
     def _copied(self, given: LookedUp, wants_dx: bool) -> Array:
         """Return rows that were looked up, for a layer that asks for the array."""
@@ -78,14 +80,15 @@ class Pass:
         """
         found: dict[int, Any] = {}
         d: Any = dy
-        while self._steps:
-            weights, backward, wants_dx = self._steps.pop()
-            d, *own = backward(d)
-            for weight, gradient in zip(weights, own, strict=True):
-                known = found.get(id(weight))
-                found[id(weight)] = gradient if known is None else known + gradient
-            if not wants_dx or d is None:
-                break
+        with np.errstate(all="ignore"):
+            while self._steps:
+                weights, backward, wants_dx = self._steps.pop()
+                d, *own = backward(d)
+                for weight, gradient in zip(weights, own, strict=True):
+                    known = found.get(id(weight))
+                    found[id(weight)] = gradient if known is None else known + gradient
+                if not wants_dx or d is None:
+                    break
         return found
 
 

@@ -144,8 +144,12 @@ def formula(cell: Any) -> tuple[Any, bytes]:
     known = _formulas.get(id(cell))
     if known is not None and known[0] is cell:
         return known[1]
-    numbers = _constants(cell)
-    formula = _classes(cell), struct.pack(f"{len(numbers)}d", *numbers)
+    try:  # most cells, and all rules of optimizers, have numbers alone
+        kinds: Any = (type(cell), *[None] * len(cell))
+        formula = kinds, struct.pack(f"{len(cell)}d", *cell)
+    except struct.error:
+        numbers = _constants(cell)
+        formula = _classes(cell), struct.pack(f"{len(numbers)}d", *numbers)
     if len(_formulas) >= 64:
         _formulas.clear()
     _formulas[id(cell)] = cell, formula
