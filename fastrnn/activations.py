@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -14,7 +15,6 @@ from fastrnn.ops import (
     leaky_relu,
     log_sigmoid,
     log_softmax,
-    operation,
     relu,
     relu6,
     selu,
@@ -25,6 +25,7 @@ from fastrnn.ops import (
     softsign,
     tanh,
 )
+from fastrnn.ops.operation import body_of
 from fastrnn.tape import Tensor
 
 Activation = Callable[..., Tensor]
@@ -226,16 +227,23 @@ def deserialize(name: str) -> Activation:
 
 
 def on_arrays(activation: Activation) -> Any:
-    """Return what an activation does to an array, and how its gradient goes back.
+    """Return what an activation does to an array, None where it is known for Tensors only.
 
-    That is a function of the array which returns the value and a function of its gradient; None
-    where the activation is a function of a Tensor and nothing else is known of it.
+    A function of the array, which returns the value and a function of the value's gradient that
+    returns the array's; both are to be called where NumPy's warnings are ignored.
     """
-    return _unchanged if activation is linear else operation.on_arrays(activation)
+    return _ON_ARRAYS.get(activation) if inspect.isfunction(activation) else None
 
 
 def _unchanged(x: Any) -> Any:
     return x, lambda d: d
+
+
+# Those that are one operation each.
+_ON_ARRAYS: dict[Any, Any] = {
+    function: _unchanged if function is linear else body_of(function)
+    for function in ACTIVATIONS.values()
+}
 
 
 def of_engine(activation: Activation) -> Any:

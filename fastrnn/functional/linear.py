@@ -182,8 +182,13 @@ def _are_plain_rows(x: Any, W: Any, b: Any) -> bool:
         and flags.aligned
         and W.flags.aligned
         and x.size > 0 < O
-        and (b is None or (type(b) is np.ndarray and b.dtype == dtype and b.shape == (O,)))
+        and (b is None or _is_plain_bias(b, O, dtype))
     )
+
+
+def _is_plain_bias(b: Any, O: int, dtype: np.dtype[Any]) -> bool:
+    is_array = type(b) is np.ndarray
+    return is_array and b.dtype == dtype and b.shape == (O,) and bool(b.flags.aligned)
 
 
 def _as_gradient(dy: ArrayLike, y: Array) -> Array:

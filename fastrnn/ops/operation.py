@@ -119,13 +119,12 @@ def operation(
     return decorate
 
 
-def on_arrays(function: Any) -> Callable[[Array], Any] | None:
-    """Return what an operation does to one array of floats; None of what is no `operation`.
+def body_of(function: Any) -> Callable[..., Any] | None:
+    """Return what an `operation` does to arrays of floats, None of what is none.
 
-    It returns the value, and a function that makes the array's gradient of that of the value.
-    Both are to be called where NumPy's warnings are ignored.
+    It is to be called where NumPy's warnings are ignored, as are the functions that it returns.
     """
-    return _bodies.get(function) if inspect.isfunction(function) else None
+    return _bodies.get(function)
 
 
 def sequence_operation(

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from fastrnn import GradientTape, layers, losses, ops, random
+from fastrnn import GradientTape, activations, layers, losses, ops, random
+from fastrnn.activations import ACTIVATIONS
 from fastrnn.callbacks import GradientFlow
 from fastrnn.layers import (
     GRU,
@@ -177,6 +178,25 @@ def test_weights_and_losses_equal_those_of_a_tape_bit_for_bit(name, passes, rng)
     x, y = data(rng, is_words, shape, 3 if is_sparse or name == "CTC" else 0)
     # The first step finds out what the loss consists of.
     assert_equal_with_a_tape(passes, make, loss, x, y, steps=5)
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_activations_give_the_bits_of_a_tape(activation, passes, rng):
+    def make():
+        return [Input((4,)), Dense(8, activation=activation), Activation(activation)]
+
+    steps = 5 if activations.on_arrays(ACTIVATIONS[activation]) is not None else 0
+    # Far enough from zero for sigmoid(x) to overflow on its way.
+    x = rng.normal(size=(ROWS, 4)) * (0.1 if activation == "exponential" else 100)
+    y = rng.normal(size=(ROWS, 2 if activation == "glu" else 8))
+    assert_equal_with_a_tape(passes, make, "mse", x, y, steps)
+
+
+def test_activations_of_which_nothing_else_is_known_are_for_tensors_only():
+    known = {name for name, each in ACTIVATIONS.items() if activations.on_arrays(each) is not None}
+    assert known >= {"linear", "tanh", "sigmoid", "softmax", "relu", "elu", "silu"}
+    for other in (ops.sign, ops.stop_gradient, ops.multiply, np.tanh, [], None):
+        assert activations.on_arrays(other) is None
 
 
 def test_sample_weights_and_several_threads_change_nothing(passes, rng):
