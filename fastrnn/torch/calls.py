@@ -72,7 +72,7 @@ class Calls:
     def run(self) -> None:
         """Make the calls."""
         if self._alone is not None:
-            function, address = self._alone
+            function, (address,) = self._alone
             function(address)
             return
         with on_threads_of_torch():

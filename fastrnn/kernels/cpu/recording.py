@@ -7,7 +7,7 @@ makes a dozen calls.  Made again, all that changes is where some arrays begin.
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from itertools import groupby, pairwise
 from typing import Any
 
@@ -19,6 +19,8 @@ from fastrnn.kernels.cpu.task import Call, address_of
 from fastrnn.kernels.cpu.threads import get_num_threads, usable_processors
 
 Array = NDArray[Any]
+# A function and its arguments.
+Made = tuple[Callable[..., None], tuple[Any, ...]]
 
 
 class Recording:
@@ -40,7 +42,7 @@ class Recording:
         For each name where among the words the address of a number of that array is, and how far
         that is from its first: a list of pairs.
     runs : list of tuples
-        Functions, each with its arguments, that make the calls.
+        Functions that make the calls, each with a tuple of its arguments.
     found : set
         Names of the arrays that were found in a call.
     is_apart : bool
@@ -60,7 +62,7 @@ class Recording:
         self.words = memoryview(memory).cast("B")[: len(memory) // 8 * 8].cast("q")
         self._kept: list[Any] = [memory]
         table: list[tuple[int, ...]] = []
-        made: list[tuple[Any, ...]] = []
+        made: list[Made] = []
         first = 0
         for call in calls:
             size = len(call.packed)
@@ -80,26 +82,26 @@ class Recording:
             arguments = (ctypes.c_char * size).from_address(start)
             run = pool.team if call.is_team else pool.run
             sizes = (call.threads,) if call.is_team else (call.workers, call.threads)
-            made.append((run, call.address, constants, arguments, *sizes))
+            made.append((run, (call.address, constants, arguments, *sizes)))
             first += size // 8
         self._table = np.array(table, np.int64).reshape(-1, 4)
         self.runs = self._joined(made, [c.workers == 1 or c.threads == 1 for c in calls])
-        self.is_alone = len(self.runs) == 1 and len(self.runs[0]) == 2
+        self.is_alone = len(self.runs) == 1 and self.runs[0][0] is pool.run_alone()
         ordered = sorted((low, high) for _, low, high, _ in bounds)
         self.is_apart = all(a[1] <= b[0] for a, b in pairwise(ordered))
         self.found = {name for name, places in self.places.items() if places}
         self.is_complete = self.is_apart and len(self.found) == len(self.places)
 
-    def _joined(self, made: list[tuple[Any, ...]], alone: list[bool]) -> list[tuple[Any, ...]]:
+    def _joined(self, made: list[Made], alone: list[bool]) -> list[Made]:
         """Return the calls with those next to each other as one that are for one thread."""
-        runs: list[tuple[Any, ...]] = []
+        runs: list[Made] = []
         for is_alone, group in groupby(range(len(made)), alone.__getitem__):
             numbers = list(group)
             if is_alone:
                 start = address_of(self._table) + self._table.strides[0] * numbers[0]
                 words = np.array([1, start, len(numbers)], np.int64)
                 self._kept.append(words)
-                runs.append((pool.run_alone(), address_of(words)))
+                runs.append((pool.run_alone(), (address_of(words),)))
             else:
                 runs += [made[n] for n in numbers]
         return runs
@@ -109,8 +111,11 @@ class Recording:
 
         arrays    of the shapes, strides and dtype of those that were recorded
         """
+        words, places = self.words, self.places
         for name, array in arrays.items():
-            self.point_at(name, address_of(array))
+            address = address_of(array)
+            for place, offset in places[name]:
+                words[place] = address + offset
 
     def point_at(self, name: Hashable, address: int) -> None:
         """Let the calls work on another array, as of `point`, whose first number is there.
@@ -122,7 +127,7 @@ class Recording:
 
     def run(self) -> None:
         """Make the calls again."""
-        for run, *arguments in self.runs:
+        for run, arguments in self.runs:
             run(*arguments)
 
     @property
