@@ -4,8 +4,9 @@
 
 The programs are those of `bench.keras_programs`, one after the other, as users train one model at
 a time.  In each round a program fits one epoch; the time from the start of a compiled task to its
-end counts as the kernels', all the rest as above them.  With --clock cpu only the time counts for
-which the calling thread had a processor, which tells more on a busy machine.
+end counts as the kernels', all the rest as above them, but for what it takes to look at the clock.
+With --clock cpu only the time counts for which the calling thread had a processor, which tells
+more on a busy machine.
 """
 
 from __future__ import annotations
@@ -22,6 +23,9 @@ from fastrnn.kernels.cpu import pool
 from . import timing
 from .keras_programs import SIZES, compiled, made_reviews
 
+# In a row, to learn what a call costs that is timed.
+_CALLS = 20
+
 CLOCKS = {"wall": time.perf_counter, "cpu": time.thread_time}
 
 
@@ -29,11 +33,21 @@ class KernelClock:
     """Seconds that have been spent in compiled tasks since it was made.
 
     There is one for all: whatever runs tasks finds it in the place of what `pool` has.
+
+    Attributes
+    ----------
+    seconds : float
+    calls : int
+        How many tasks, or lists of them, were run.
+    own : float
+        Seconds that looking at the clock takes for each of them, outside of `seconds`.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self.seconds = 0.0
+        self.calls = 0
         self._clock = clock
+        self.own = self._own_seconds()
         run_alone = self._timed(pool.run_alone())
         for name, function in (
             ("run", self._timed(pool.run)),
@@ -49,8 +63,22 @@ class KernelClock:
             start = clock()
             function(*arguments)
             self.seconds += clock() - start
+            self.calls += 1
 
         return timed
+
+    def _own_seconds(self) -> float:
+        def nothing(*arguments: Any) -> None:
+            pass
+
+        timed = self._timed(nothing)
+        costs = []
+        for _ in range(200):
+            self.seconds, start = 0.0, self._clock()
+            for _ in range(_CALLS):
+                timed(0, b"", b"", 1, 1)
+            costs.append((self._clock() - start - self.seconds) / _CALLS)
+        return median(costs)
 
 
 def prepare(program: str, batches: int) -> Callable[[], Any]:
@@ -92,9 +120,10 @@ def main() -> None:
             fit()
         # Garbage is collected as it is for users: that is part of what is above the kernels.
         for _ in range(arguments.rounds):
-            kernels.seconds, start = 0.0, clock()
+            kernels.seconds, kernels.calls, start = 0.0, 0, clock()
             fit()
-            pairs.append((clock() - start, kernels.seconds))
+            step = clock() - start - kernels.calls * kernels.own
+            pairs.append((step, kernels.seconds))
         step, inside = (1e3 * median(each) / arguments.batches for each in zip(*pairs, strict=True))
         above = 1e3 * median(a - b for a, b in pairs) / arguments.batches
         share = median(1 - b / a for a, b in pairs)

@@ -18,6 +18,7 @@ from fastrnn.tape import Tensor, Variable, constant
 Array = NDArray[Any]
 
 _FLOAT64 = np.dtype(np.float64)
+_NUMBERS = (int, float)
 
 _names: Counter[str] = Counter()
 _lock = threading.Lock()
@@ -141,7 +142,8 @@ class Average(Metric):
         self.count = 0.0
 
     def _add(self, values: Any, sample_weight: Any) -> None:
-        if isinstance(sample_weight, int | float) and np.ndim(values) == 0:
+        is_one = getattr(values, "ndim", None) == 0 or isinstance(values, _NUMBERS)
+        if is_one and isinstance(sample_weight, _NUMBERS):
             self.total += float(values) * sample_weight
             self.count += sample_weight
             return

@@ -262,5 +262,7 @@ class Learner(Layer):
 
 
 def _rows(x: Any) -> int:
+    if type(x) is np.ndarray and x.ndim:
+        return len(x)
     found = structure.leaves(x)
     return len(found[0]) if found and np.ndim(found[0]) else 1
