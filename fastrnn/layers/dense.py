@@ -80,7 +80,7 @@ class Dense(Layer):
         )  # fmt: skip
 
     @property
-    def _own(self) -> list[Any]:
+    def _own_weights(self) -> list[Any]:
         return [self.kernel] if self.bias is None else [self.kernel, self.bias]
 
     def call(self, inputs: Any) -> Tensor:
@@ -88,7 +88,7 @@ class Dense(Layer):
         x = as_floats(inputs, self.dtype)
         y, backward = self._products(x.value)
         output = Tensor(y)
-        record([x, *self._own], [output], backward)
+        record([x, *self._own_weights], [output], backward)
         result: Tensor = self.activation(output)
         return result
 
@@ -101,7 +101,7 @@ class Dense(Layer):
         """Do what `call` does in training; see `Layer`."""
         products, backward = self._products(x)
         y, pull = activations.on_arrays(self.activation)(products)
-        return y, self._own, lambda dy: backward(pull(dy))
+        return y, self._own_weights, lambda dy: backward(pull(dy))
 
     def _products(self, x: Array) -> tuple[Array, Callable[[Array], list[Any]]]:
         """Return x kernel + bias, and what makes gradients of x and of all weights of its own."""
@@ -123,7 +123,7 @@ class Dense(Layer):
             x.value, self.kernel.value, bias, targets, training=training
         )
         output = Tensor(np.float64(loss)[...])
-        sources = [x, *self._own]
+        sources = [x, *self._own_weights]
         record(sources, [output], lambda d: list(backward(float(d)))[: len(sources)])
         return output
 

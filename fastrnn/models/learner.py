@@ -221,7 +221,7 @@ class Learner(Layer):
             or self.activity_regularizer is not None
         ):
             return None
-        line = self._line(x)
+        line = self._layers_in_line(x)
         if not line or not is_line(line):
             return None
         self._begin()
@@ -236,7 +236,7 @@ class Learner(Layer):
             for name in names
         )
 
-    def _line(self, x: Any) -> list[Any] | None:
+    def _layers_in_line(self, x: Any) -> list[Any] | None:
         """Return the layers, where they follow one another and calls with x do nothing else."""
         return None
 

@@ -65,7 +65,7 @@ class Model(Trainer):
             raise NotImplementedError(f"{type(self).__name__}: expected a method `call`")
         return self._graph.run(inputs)
 
-    def _line(self, x: Any) -> Any:
+    def _layers_in_line(self, x: Any) -> Any:
         if self._graph is None or self._graph.line is None or type(self).call is not Model.call:
             return None
         self._graph.bound(x)

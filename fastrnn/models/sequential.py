@@ -106,7 +106,7 @@ class Sequential(Model):
             inputs = layer(inputs)
         return inputs
 
-    def _line(self, x: Any) -> Any:
+    def _layers_in_line(self, x: Any) -> Any:
         return self._sequence if type(self).call is Sequential.call else None
 
     def get_config(self) -> dict[str, Any]:
