@@ -366,6 +366,4 @@ def class_weights(y: Any, weights: Mapping[int, float]) -> Array:
 
 
 def _take(data: Any, rows: Any) -> Any:
-    if type(data) is tuple and all(part is None or type(part) is np.ndarray for part in data):
-        return tuple([None if part is None else part[rows] for part in data])
     return structure.transform(lambda array: array[rows], data)

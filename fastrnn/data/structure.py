@@ -22,6 +22,8 @@ def leaves(structure: Any) -> list[Any]:
 
 def transform(function: Callable[..., Any], first: Any, *others: Any) -> Any:
     """Return a structure like `first` of what `function` makes of its leaves and the others'."""
+    if type(first) is np.ndarray:  # most of them are
+        return function(first, *others)
     if isinstance(first, dict):
         return {k: transform(function, v, *(o[k] for o in others)) for k, v in first.items()}
     if isinstance(first, tuple | list):

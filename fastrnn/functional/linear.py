@@ -144,8 +144,7 @@ def linear(
     ((5, 2), (3, 2))
     """
     if _are_plain_rows(x, W, b):
-        plain: Any = x, W, b
-        y, pull = _narrow(*plain)
+        y, pull = _narrow(x, W, b)  # type: ignore[arg-type]
         return y, lambda dy: pull(_as_gradient(dy, y))
     product = Affine(x, W, b)
     is_narrow = product.O <= _NARROW

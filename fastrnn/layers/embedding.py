@@ -44,7 +44,7 @@ class LookedUp(Tensor):
     def value(self) -> Array:
         """The rows (..., D), copied at the first use."""
         if self._rows is None:
-            self._rows, self._pull = self._look_up(self.ids)
+            self._rows, self._pull = self.copied()
         # At every use, as another tape may be open.  The closure does not hold this tensor.
         pull = self._pull
         record([self.table], [self], lambda dy: [pull(dy)], repeatable=True)

@@ -120,8 +120,8 @@ def as_rows(name: str, gradient: RowGradients, weight: Array) -> tuple[Array, Ar
     """Return rows (n,) and values (n, ...) of a gradient."""
     if gradient.shape != weight.shape:
         raise ValueError(f"{_of(name)}: expected shape {weight.shape}, got {gradient.shape}")
-    if not gradient.has_good_rows:
-        check_rows(f"rows of the {_of(name)}", gradient.rows, weight)
+    # Nothing keeps a caller from changing them after they were made.
+    check_rows(f"rows of the {_of(name)}", gradient.rows, weight)
     shape = (len(gradient.rows), *weight.shape[1:])
     return gradient.rows, as_gradient(name, gradient.values, shape, weight.dtype)
 
@@ -132,10 +132,7 @@ def _of(name: str) -> str:
 
 def is_like(gradient: Any, weight: Array) -> bool:
     """Return whether kernels may read a gradient as that of a weight, as it is."""
-    if not isinstance(gradient, np.ndarray) or gradient.shape != weight.shape:
-        return False
-    flags = gradient.flags
-    return gradient.dtype == weight.dtype and flags.c_contiguous and flags.aligned
+    return _is_plain(gradient) and gradient.shape == weight.shape and gradient.dtype == weight.dtype
 
 
 def _is_plain(array: Any) -> bool:

@@ -86,20 +86,11 @@ class RowGradients(PartialGradient):
 
     @classmethod
     def unchecked(cls, rows: Any, values: Any, shape: tuple[int, ...]) -> RowGradients:
-        """Return the gradient of arrays known to be as described; rows become read-only."""
+        """Return the gradient of arrays that are known to be as described."""
         gradient = cls.__new__(cls)
-        rows.flags.writeable = False
         gradient.rows, gradient.values = rows, values
         gradient.shape, gradient.dtype = shape, values.dtype
-        gradient._sealed = rows
         return gradient
-
-    _sealed: Any = None
-
-    @property
-    def has_good_rows(self) -> bool:
-        """Whether the rows are known to be as described, and nobody can have changed them."""
-        return self.rows is self._sealed and not bool(self.rows.flags.writeable)
 
     @classmethod
     def from_ids(cls, ids: Any, values: Any, shape: tuple[int, ...]) -> RowGradients:

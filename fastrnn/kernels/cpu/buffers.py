@@ -10,7 +10,6 @@ import math
 import os
 import threading
 from collections import defaultdict
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -61,8 +60,8 @@ class _Block(np.ndarray[Any, Any]):
 def empty(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
     """Return an array of arbitrary content, 64-byte aligned."""
     global _kept
-    kind: Any = dtype
-    dtype, size = _form(shape, kind)
+    dtype = np.dtype(dtype)
+    size = _size_class(dtype.itemsize * math.prod(shape))
     memory = None
     with _lock:
         if unused := _free.get(size):
@@ -74,13 +73,6 @@ def empty(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
         memory = room[start : start + size].view(_Memory)
     array: NDArray[Any] = np.ndarray(shape, dtype, _Block((size,), np.uint8, memory))
     return array
-
-
-@lru_cache(maxsize=1024)
-def _form(shape: tuple[int, ...], dtype: Any) -> tuple[np.dtype[Any], int]:
-    """Return the dtype, and the bytes to allocate for an array."""
-    dtype = np.dtype(dtype)
-    return dtype, _size_class(dtype.itemsize * math.prod(shape))
 
 
 def _size_class(size: int) -> int:

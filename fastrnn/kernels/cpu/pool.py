@@ -136,7 +136,7 @@ _task_type = ctypes.CFUNCTYPE(
 
 
 @cache
-def _called(address: int) -> Any:
+def _as_function(address: int) -> Any:
     """Return the task at a machine address as a C function, which releases the GIL."""
     return _task_type(address)
 
@@ -157,7 +157,7 @@ def run(address: int, cell: Memory, args: Memory, workers: int, threads: int) ->
     if pool is not None:
         pool.run(address, cell, args, workers, threads)
         return
-    call = _called(address)
+    call = _as_function(address)
     for worker in range(workers):
         call(cell, args, worker, workers)
 
@@ -175,7 +175,7 @@ def team(address: int, cell: Memory, args: Memory, workers: int) -> None:
     if pool is not None:
         pool.team(address, cell, args, workers)
     else:
-        _called(address)(cell, args, 0, 1)
+        _as_function(address)(cell, args, 0, 1)
 
 
 def _opened() -> _Pool | None:

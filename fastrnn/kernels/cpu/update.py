@@ -225,7 +225,6 @@ class Tensors:
         self._places[:, 3] = [s.shape[1] for s in slots]
         self._places[:, 5] = -1
         self._places[:, 6] = [math.prod(p.shape[1:]) or 1 for p in parameters]
-        self._words = self._places.data.cast("B").cast("q")
         self._factors = np.ones((2, len(parameters)))
         self._pieces = _cut([p.size for p in parameters])
         self._ends = np.cumsum(self._pieces[:, 2])
@@ -248,9 +247,8 @@ class Tensors:
         skips        whether the step leaves the other rows as they are
         """
         self._gradients = tuple(gradients)
-        for tensor, gradient in enumerate(self._gradients):
-            self._words[8 * tensor + 1] = address_of(gradient)
-            self._words[8 * tensor + 5] = -1
+        self._places[:, 1] = [address_of(g) for g in self._gradients]
+        self._places[:, 5] = -1
         self._rows = []
         self._skips = skips
         for tensor, used in enumerate(rows or ()):
@@ -258,9 +256,8 @@ class Tensors:
                 used = np.ascontiguousarray(used, np.int64)
                 self._rows.append(used)
                 is_alone = self._gradients[tensor].shape != self.parameters[tensor].shape
-                self._words[8 * tensor + 4] = address_of(used)
-                self._words[8 * tensor + 5] = len(used)
-                self._words[8 * tensor + 7] = is_alone
+                self._places[tensor, 4:6] = address_of(used), len(used)
+                self._places[tensor, 7] = is_alone
         self._share_out()
 
     def _share_out(self) -> None:
