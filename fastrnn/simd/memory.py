@@ -31,11 +31,17 @@ def _itemsize(vector: Vector) -> int:
     return int(vector.dtype.bitwidth) // 8
 
 
-def _lane_mask(builder: ir.IRBuilder, count: ir.Value, lanes: int) -> ir.Value:
+def _lane_mask(builder: ir.IRBuilder, count: ir.Value, vector: Vector) -> ir.Value:
     """Return a mask that is true in the first `count` lanes."""
-    indices = ir.VectorType(_INT64, lanes)
+    whole = _INT64(vector.lanes)
+    count = builder.select(builder.icmp_signed("<", count, whole), count, whole)
+    # Of the width of the lanes: what is compared is what the mask is for.
+    number = ir.IntType(int(vector.dtype.bitwidth))
+    if number.width < _INT64.width:
+        count = builder.trunc(count, number)
+    indices = ir.VectorType(number, vector.lanes)
     return builder.icmp_signed(
-        "<", ir.Constant(indices, list(range(lanes))), splat(builder, count, indices)
+        "<", ir.Constant(indices, list(range(vector.lanes))), splat(builder, count, indices)
     )
 
 
@@ -139,7 +145,7 @@ def load_first(context, p, count):  # type: ignore[no-untyped-def]
 
     def generate(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
         address = builder.bitcast(args[0], vector.ir.as_pointer())
-        mask = _lane_mask(builder, args[1], vector.lanes)
+        mask = _lane_mask(builder, args[1], vector)
         zero = ir.Constant(vector.ir, [0.0] * vector.lanes)
         function = _masked(builder, "load", vector)
         return builder.call(function, [address, _INT32(_itemsize(vector)), mask, zero])
@@ -153,7 +159,7 @@ def store_first(context, p, x, count):  # type: ignore[no-untyped-def]
 
     def generate(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
         address = builder.bitcast(args[0], x.ir.as_pointer())
-        mask = _lane_mask(builder, args[2], x.lanes)
+        mask = _lane_mask(builder, args[2], x)
         function = _masked(builder, "store", x)
         builder.call(function, [args[1], address, _INT32(_itemsize(x)), mask])
         return context.get_dummy_value()
@@ -242,7 +248,7 @@ def store_tuple_first(context, p, stride, xs, count):  # type: ignore[no-untyped
             place = builder.gep(args[0], [builder.mul(args[1], _INT64(n))])
             value = builder.extract_value(args[2], n)
             address = builder.bitcast(place, value.type.as_pointer())
-            mask = _lane_mask(builder, args[3], x.lanes)
+            mask = _lane_mask(builder, args[3], x)
             builder.call(_masked(builder, "store", x), [value, address, _INT32(_itemsize(x)), mask])
         return context.get_dummy_value()
 
@@ -315,7 +321,7 @@ def copy_transposed(context, source, source_row, rows, columns, target, target_r
         pointer = vector.ir.as_pointer()
         align = _INT32(_itemsize(vector))
         zero = ir.Constant(vector.ir, [0.0] * lanes)
-        mask = _lane_mask(builder, columns, lanes)
+        mask = _lane_mask(builder, columns, vector)
         nothing = ir.Constant(mask.type, [0] * lanes)
         load = _masked(builder, "load", vector)
         square = []

@@ -197,10 +197,20 @@ def _column_sums(s, total, panel, low, high, adds):  # type: ignore[no-untyped-d
     width = s.gates * lane
     N = s.rows[s.steps]
     for v in range(0, width, lane):
-        sums = load(total + v) if adds else broadcast(total, 0.0)
-        for row in range(low, high):
-            sums = sums + load(s.out + (panel * N + row) * width + v)
-        store(total + v, sums)
+        start = s.out + (panel * N + low) * width + v
+        # Several sums, as each waits for the one before.
+        a = load(total + v) if adds else broadcast(total, 0.0)
+        b = c = d = broadcast(total, 0.0)
+        whole = (high - low) // 4 * 4
+        for row in range(0, whole, 4):
+            place = start + row * width
+            a = a + load(place)
+            b = b + load(place + width)
+            c = c + load(place + 2 * width)
+            d = d + load(place + 3 * width)
+        for row in range(whole, high - low):
+            a = a + load(start + row * width)
+        store(total + v, (a + b) + (c + d))
 
 
 @task
@@ -335,6 +345,11 @@ def input_gradient(cell, args, worker, workers):  # type: ignore[no-untyped-def]
                             prefetch_block(next_rows, height * width)
                     a = Left(start + s.first * lane, width, 1, depth, panels, s.N * width)
                     c = s.dx + r * s.M + low * lane
+                    # Stores wait for lines that they write in part, where rows are not whole lines.
+                    if s.M % line(s.dx) != 0:
+                        for v in range(0, there, line(s.dx)):
+                            prefetch(c + v, height, s.M)
+                        prefetch(c + (there - 1), height, s.M)
                     if there == size:
                         if panel == 0:
                             multiply(height, high - low, a, weights, size, zeros, 0, c, s.M)

@@ -27,16 +27,18 @@ from fastrnn.kernels.cpu.scan.tile import (
     slices_of,
     to_and_fro,
 )
-from fastrnn.kernels.cpu.scan.units import backward_row, gate_place
+from fastrnn.kernels.cpu.scan.units import gate_place, undo_formula
 from fastrnn.kernels.cpu.task import Floats, Ints, task
 from fastrnn.simd.memory import (
     broadcast,
     is_given,
     lanes,
+    line,
     load,
     load_edge,
     load_first,
     prefetch,
+    prefetch_block,
     store,
     store_tuple,
     tile_rows,
@@ -44,6 +46,11 @@ from fastrnn.simd.memory import (
     tile_vectors,
 )
 from fastrnn.simd.microkernel import Left, multiply
+
+# Products of so few steps are over before the last-level cache has answered: what the formula reads
+# is asked for a group of units earlier.  64 units of a simple RNN on an AMD Zen 4: 0.86 instead of
+# 1.04 ms; of a GRU, whose products take three times as long, 0.53 instead of 0.52 ms.
+_SHORT = 128
 
 
 class BackwardScan(NamedTuple):
@@ -95,19 +102,20 @@ ProjectedBackwardScan = extended(
 
 @pointwise
 def prefetch_tile(cell, s, t, low, high, b, rows):  # type: ignore[no-untyped-def]
-    """Ask for what the formula reads of the last level cache, ahead of a tile's product."""
+    """Ask for what the formula reads of the last level cache, ahead of a product."""
     lane = lanes(s.h)
-    stride = s.units * lane
-    padded = s.panels * stride
-    before = s.B + s.rows[t - 1] if t > 0 else 0
-    for unit in range(low, high):
-        place = gate_place(cell, s, s.rows[t] + b, unit)
-        for g in range(gates(cell)):
-            prefetch(place + g * stride, rows, gates(cell) * stride)
+    width = gates(cell) * s.units * lane
+    padded = s.panels * s.units * lane
+    row = s.rows[t] + b
+    for panel in range(low // s.units, (high - 1) // s.units + 1):
+        prefetch_block(s.gates + (panel * s.N + row) * width, rows * width)
+    before = (s.B + s.rows[t - 1] if t > 0 else 0) + b
+    for column in range(low * lane, high * lane, line(s.h)):
         # The states after the step were read as those before the next one.
-        prefetch(s.extra + (before + b) * padded + unit * lane, rows, padded)
+        if states(cell) > 1:
+            prefetch(s.extra + before * padded + column, rows, padded)
         if is_given(s.dy):
-            prefetch(s.dy + s.dy_step[t] + b * s.dy_row + unit * lane, rows, s.dy_row)
+            prefetch(s.dy + s.dy_step[t] + b * s.dy_row + column, rows, s.dy_row)
 
 
 @pointwise
@@ -238,6 +246,18 @@ def truncate(cell, args, t, low, high, b, rows, scratch):  # type: ignore[no-unt
                         store(s.dextra + (n * s.B + b + r) * padded + low * lane + i, zero)
 
 
+@pointwise
+def take_dh(cell, s, t, low, high, b, rows, dh, dh_row):  # type: ignore[no-untyped-def]
+    """Use the gradient that arrives at h from step t + 1 or from outside; see `undo_formula`."""
+    if is_projected(cell):
+        for r in range(rows):
+            for unit in range(low, high):
+                d = load(dh + (r * dh_row + (unit - low) * lanes(s.h)))
+                keep_dprojected(cell, s, t, unit, b + r, d)
+    else:
+        undo_formula(cell, s, t, low, high, b, rows, dh, dh_row)
+
+
 @task
 def backward(cell, args, worker, workers):  # type: ignore[no-untyped-def]
     """Walk `forward` backwards.
@@ -257,6 +277,8 @@ def backward(cell, args, worker, workers):  # type: ignore[no-untyped-def]
     vectors = (s.features + lane - 1) // lane
     dh_row = vectors * lane
     groups = (vectors + tile_vectors(s.h) - 1) // tile_vectors(s.h)
+    first_gate, last_gate = recurrent_gates(cell)
+    is_short = s.panels * s.units * lane * (last_gate - first_gate) <= _SHORT
     low_slice, high_slice, member, members = slices_of(s, worker, workers)
     low_group = groups * member // members
     high_group = groups * (member + 1) // members
@@ -275,31 +297,32 @@ def backward(cell, args, worker, workers):  # type: ignore[no-untyped-def]
                 low = vectors * group // groups
                 high = vectors * (group + 1) // groups
                 size = (high - low) * lane
+                step, next_low, next_high = t, low, high
+                if is_short:
+                    # After this group come others of the step, then the same of the step before.
+                    step = t - 1 if place + 1 == high_group else t
+                    group = to_and_fro(min(place + 1, high_group - 1), low_group, high_group, t)
+                    next_low = vectors * group // groups
+                    next_high = vectors * (group + 1) // groups
                 for q in range(tiles):
                     b = begin + going_on * q // tiles
                     rows = begin + going_on * (q + 1) // tiles - b
-                    if t >= 0:
-                        prefetch_tile(cell, s, t, low, high, b, rows)
+                    if step >= 0:
+                        prefetch_tile(cell, s, step, next_low, next_high, b, rows)
                     carried_back(cell, s, t, low, high, b, rows, scratch, zeros)
                     if t >= 0 and s.truncate > 0:
                         truncate(cell, args, t, low, high, b, rows, scratch)
-                    for r in range(rows):
-                        for unit in range(low, high):
-                            dh = load(scratch + r * size + (unit - low) * lane)
-                            if t < 0:
-                                store(s.dh + (b + r) * dh_row + unit * lane, dh)
-                            elif is_projected(cell):
-                                keep_dprojected(cell, s, t, unit, b + r, dh)
-                            else:
-                                backward_row(cell, s, t, unit, b + r, dh)
+                    if t >= 0:
+                        take_dh(cell, s, t, low, high, b, rows, scratch, size)
+                    else:
+                        for r in range(rows):
+                            target = s.dh + ((b + r) * dh_row + low * lane)
+                            for i in range(0, size, lane):
+                                store(target + i, load(scratch + (r * size + i)))
                 if t >= 0:
-                    for b in range(begin + going_on, begin + count):
-                        for unit in range(low, high):
-                            dh = load(s.dh + b * dh_row + unit * lane)
-                            if is_projected(cell):
-                                keep_dprojected(cell, s, t, unit, b, dh)
-                            else:
-                                backward_row(cell, s, t, unit, b, dh)
+                    b = begin + going_on
+                    dh = s.dh + (b * dh_row + low * lane)
+                    take_dh(cell, s, t, low, high, b, count - going_on, dh, dh_row)
             meet_others(s, share, member, members)
             if t >= 0:
                 second_stage(cell, s, t, begin, count, share, (member, members), scratch, zeros)

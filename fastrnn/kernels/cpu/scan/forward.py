@@ -16,6 +16,7 @@ from fastrnn.cells.protocol import (
     is_projected,
     projects,
     recurrent_gates,
+    states,
 )
 from fastrnn.kernels.cpu.scan.projection import project
 from fastrnn.kernels.cpu.scan.tile import (
@@ -38,6 +39,7 @@ from fastrnn.simd.memory import (
     broadcast,
     is_given,
     lanes,
+    line,
     load,
     load_edge,
     prefetch,
@@ -288,9 +290,9 @@ def prefetch_tile(cell, s, t, panel, b, rows):  # type: ignore[no-untyped-def]
     padded = s.panels * s.units * lane
     row = s.rows[t] + b
     after = s.B + row
-    for column in range(panel * s.units * lane, (panel + 1) * s.units * lane, lane):
+    for column in range(panel * s.units * lane, (panel + 1) * s.units * lane, line(s.h)):
         prefetch(s.h + after * s.h_row + column, rows, s.h_row)
-        if s.saving:
+        if s.saving and states(cell) > 1:
             prefetch(s.extra + after * padded + column, rows, padded)
     if s.saving:
         prefetch_block(s.gates + (panel * s.N + row) * width, rows * width)

@@ -42,7 +42,7 @@ from fastrnn.kernels.cpu.scan.tile import (
     subtracted,
     summed,
 )
-from fastrnn.kernels.cpu.scan.units import backward_row, gate_place, states_at
+from fastrnn.kernels.cpu.scan.units import backward_rows, gate_place, states_at
 from fastrnn.kernels.cpu.task import Floats, Ints, task
 from fastrnn.simd.memory import (
     broadcast,
@@ -165,7 +165,7 @@ def normal_c(s, t, unit, b):  # type: ignore[no-untyped-def]
 
 
 def take_dh(cell: Any, s: Any, t: Any, unit: Any, b: Any, dh: Any) -> Any:
-    """Use one vector of the gradient that arrives at h from step t + 1 (in kernels).
+    """Use one vector, at dh, of the gradient that arrives at h from step t + 1 (in kernels).
 
     Undoes the formula or, in a cell with a normalised state, `expose`.
     """
@@ -178,7 +178,7 @@ def _overload_take_dh(cell, s, t, unit, b, dh):  # type: ignore[no-untyped-def]
 
 
 def _undo_formula(cell, s, t, unit, b, dh):  # type: ignore[no-untyped-def]
-    backward_row(cell, s, t, unit, b, dh)
+    backward_rows(cell, s, t, unit, b, 1, dh, 0)
     sum_gates(cell, s, t, unit, b)
 
 
@@ -188,6 +188,7 @@ def _undo_expose(cell, s, t, unit, b, dh):  # type: ignore[no-untyped-def]
     there = s.H - column
     row = s.rows[t] + b
     place = (b * s.panels * s.units + unit) * lane
+    dh = load(dh)
     if is_given(s.dy):
         # dh arrives twice: from y[t] and from step t + 1 through R
         dh = dh + load_edge(s.dy + s.dy_step[t] + b * s.dy_row + column, there)
@@ -238,15 +239,15 @@ def arrive(cell, args, t, begin, going_on, count, groups, scratch, zeros):  # ty
                 truncate(cell, args, t, low, high, b, rows, scratch)
             for r in range(rows):
                 for unit in range(low, high):
-                    dh = load(scratch + r * size + (unit - low) * lane)
+                    dh = scratch + r * size + (unit - low) * lane
                     if t >= 0:
                         take_dh(cell, s, t, unit, b + r, dh)
                     else:
-                        store(s.dh + ((b + r) * vectors + unit) * lane, dh)
+                        store(s.dh + ((b + r) * vectors + unit) * lane, load(dh))
         if t >= 0:
             for b in range(begin + going_on, begin + count):
                 for unit in range(low, high):
-                    take_dh(cell, s, t, unit, b, load(s.dh + (b * vectors + unit) * lane))
+                    take_dh(cell, s, t, unit, b, s.dh + (b * vectors + unit) * lane)
 
 
 @pointwise

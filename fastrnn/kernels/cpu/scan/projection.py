@@ -19,7 +19,7 @@ from numba.extending import overload
 from fastrnn._jit import POINTWISE, pointwise
 from fastrnn.cells.protocol import projects, states
 from fastrnn.kernels.cpu.scan.tile import meet_others
-from fastrnn.kernels.cpu.scan.units import backward_row
+from fastrnn.kernels.cpu.scan.units import undo_formula
 from fastrnn.simd.memory import (
     broadcast,
     is_given,
@@ -143,6 +143,5 @@ def unproject(cell, s, t, begin, count, share, team, scratch, zeros):  # type: i
             for r in range(rows):
                 for unit in range(low, high):
                     truncate_extra(cell, s, t, unit, b + r)
-                    dm = load(scratch + r * size + (unit - low) * lane)
-                    backward_row(cell, s, t, unit, b + r, dm)
+            undo_formula(cell, s, t, low, high, b, rows, scratch, size)
     meet_others(s, share, member, members)
