@@ -70,11 +70,20 @@ def ids_array(name: str, value: Any, shape: Sequence[int | str], limit: int) -> 
     array = as_array(name, value, wanted)
     if array.dtype.kind not in "iu" or not _fits(array.shape, shape):
         raise ValueError(f"{name}: expected {wanted}, got {describe(array)}")
-    low, high = int(array.min()), int(array.max())
-    if low < 0 or high >= limit:
-        wrong = low if low < 0 else high
+    wrong = out_of_range(array, limit)
+    if wrong is not None:
         raise ValueError(f"{name}: expected indices in 0..{limit - 1}, got {wrong}")
     return array.astype(np.int32)
+
+
+def out_of_range(indices: NDArray[np.integer[Any]], limit: int) -> int | None:
+    """Return one of the indices that is not in 0..limit-1, or None."""
+    # Read as unsigned, what is below 0 is above all others: one pass looks for both.
+    unsigned = indices.view(indices.dtype.str.replace("i", "u"))
+    if indices.size == 0 or int(unsigned.max()) < limit:
+        return None
+    low = int(indices.min())
+    return low if low < 0 else int(indices.max())
 
 
 def lengths_array(value: Any, T: int, B: int) -> NDArray[np.int64]:

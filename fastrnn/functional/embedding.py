@@ -219,8 +219,7 @@ def _validate_ids(ids: ArrayLike, V: int) -> tuple[NDArray[np.int32], tuple[int,
     array = _validate.as_array("ids", ids, "integers")
     if array.dtype.kind not in "iu":
         raise ValueError(f"ids: expected integers, got {_validate.describe(array)}")
-    # Read as unsigned, what is below 0 is above all others: one pass looks for both.
-    if array.size and int(array.view(array.dtype.str.replace("i", "u")).max()) >= V:
-        wrong = int(array.max()) if array.min() >= 0 else int(array.min())
+    wrong = _validate.out_of_range(array, V)
+    if wrong is not None:
         raise ValueError(f"ids: expected integers in 0..{V - 1}, got {wrong}")
     return array.astype(np.int32).reshape(-1), array.shape

@@ -33,13 +33,14 @@ Array = NDArray[Any]
 class _Output(PostponedTensor):
     """A state of a cell after one step of a loop; the first of them is its output."""
 
-    place: int
-    state: int
+    _waits_for: Loop | None  # None when that was run
 
-    @property
-    def loop(self) -> Any:
-        """The loop that it waits for; None when that was run."""
-        return self._waits_for
+    def __init__(self, loop: Loop, place: int, state: int) -> None:
+        self._waits_for = loop
+        self._shape = loop.shapes[state]
+        self._dtype = loop.dtype
+        self.place = place
+        self.state = state
 
 
 class _Inputs(Protocol):
@@ -80,11 +81,17 @@ class _Outputs:
     """Consecutive outputs of another loop."""
 
     def __init__(self, first: _Output) -> None:
-        self._loop, self._first = first.loop, first.place
+        self._loop: Any = first._waits_for
+        self._first = first.place
         self._number = 1
 
     def take(self, x: Any) -> bool:
-        if type(x) is not _Output or x.loop is not self._loop or x.state or x.mask is not None:
+        if (
+            type(x) is not _Output
+            or x._waits_for is not self._loop
+            or x.state
+            or x.mask is not None
+        ):
             return False
         if x.place != self._first + self._number:
             return False
@@ -137,21 +144,23 @@ class Loop:
         dropped: fused.Dropped,
     ) -> None:  # fmt: skip
         self.cell = cell
-        self._dtype = cell.dtype
+        self.dtype = cell.dtype
+        #: Of the states.
+        self.shapes = [(shape[0], size) for size in cell.sizes]
         self._inputs: _Inputs | None = inputs
         self._shape = shape
-        self._shapes = [(shape[0], size) for size in cell.sizes]
         self._states = states
         self._dropped = dropped
-        self._held: list[list[weakref.ref[_Output]]] = []
+        self._number = 0  # of steps
+        self._held: list[list[weakref.ref[_Output]]] = [[] for _ in self.shapes]
         self._outputs: list[Tensor] = []
         postpone(self)
 
     def goes_on(self, x: Any, states: Any, training: Any) -> bool:
         """Make a call another step if it is; `states[0]` is one of this loop."""
-        if self._inputs is None or len(states) != len(self._shapes):
+        if self._inputs is None or len(states) != len(self.shapes):
             return False
-        last = len(self._held) - 1
+        last = self._number - 1
         for i, s in enumerate(states):
             if (
                 type(s) is not _Output
@@ -173,14 +182,12 @@ class Loop:
 
     def after(self) -> list[_Output]:
         """Return the states after a step that was just taken in."""
-        place = len(self._held)
-        states, references = [], []
-        for i, shape in enumerate(self._shapes):
-            state = _Output(self, shape, self._dtype)
-            state.place, state.state = place, i
-            states.append(state)
+        place, self._number = self._number, self._number + 1
+        states = []
+        for i, references in enumerate(self._held):
+            state = _Output(self, place, i)
             references.append(weakref.ref(state))
-        self._held.append(references)
+            states.append(state)
         return states
 
     def outputs(self) -> Tensor:
@@ -195,18 +202,16 @@ class Loop:
             return
         (x, turn), self._inputs = self._inputs.read(), None
         held = [[reference() for reference in references] for references in self._held]
-        self._held.clear()
-        stops = []
-        if len(self._shapes) > 1:
-            # Of all states but the outputs only the last ones are known after a run.
-            stops = [t for t, kept in enumerate(held, 1) if any(s is not None for s in kept[1:])]
+        self._held = []
+        # Of all states but the outputs only the last ones are known after a run.
+        stops = {t for kept in held[1:] for t, state in enumerate(kept, 1) if state is not None}
         states = self._states
-        for start, stop in pairwise(sorted({0, *stops, len(held)})):
-            first = start if turn == 1 else len(held) - stop
+        for start, stop in pairwise(sorted({0, *stops, self._number})):
+            first = start if turn == 1 else self._number - stop
             span = _between(x, first, stop - start)
             outputs, states = self._run_span(span, states, turn)
             self._outputs.append(outputs)
-            _give(held[start:stop], outputs, states)
+            _give([kept[start:stop] for kept in held], outputs, states)
         self._states = []
 
     def _run_span(self, x: Tensor, states: list[Tensor], turn: int) -> tuple[Tensor, list[Tensor]]:
@@ -295,12 +300,13 @@ def _between(x: Tensor, first: int, number: int) -> Tensor:
     return x[:, span]
 
 
-def _give(held: list[list[Any]], outputs: Tensor, states: list[Tensor]) -> None:
-    """Give tensors that wait, in a list for each step, their values."""
-    for waiting, state in zip(held[-1], states, strict=True):
+def _give(held: list[list[_Output | None]], outputs: Tensor, states: list[Tensor]) -> None:
+    """Give tensors that wait, a list of steps for each state, their values."""
+    for kept, state in zip(held, states, strict=True):
+        waiting = kept.pop()
         if waiting is not None:
             waiting.become(state)
-    steps = {t: waiting[0] for t, waiting in enumerate(held[:-1]) if waiting[0] is not None}
+    steps = {t: waiting for t, waiting in enumerate(held[0]) if waiting is not None}
     made = parts(outputs, [(slice(None), t) for t in steps])
     for waiting, part in zip(steps.values(), made, strict=True):
         waiting.become(part)

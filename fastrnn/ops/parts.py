@@ -47,7 +47,9 @@ class Step(PostponedTensor):
     """
 
     def __init__(self, unstacking: Unstacking, index: int) -> None:
-        super().__init__(unstacking, unstacking.shape, unstacking.dtype)
+        self._waits_for = unstacking
+        self._shape = unstacking.shape
+        self._dtype = unstacking.dtype
         self.source = unstacking.source
         self.axis = unstacking.axis
         self.index = index
