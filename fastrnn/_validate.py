@@ -41,7 +41,8 @@ def float_array(name: str, value: Any, shape: Sequence[int | str]) -> NDArray[An
 
 
 def _is_float_array(array: NDArray[Any], shape: Sequence[int | str]) -> bool:
-    return array.dtype in FLOATS and array.flags.aligned and _fits(array.shape, shape)
+    is_like = array.shape == shape or _fits(array.shape, shape)
+    return is_like and array.dtype in FLOATS and array.flags.aligned
 
 
 def exactly(name: str, value: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
