@@ -41,8 +41,7 @@ def float_array(name: str, value: Any, shape: Sequence[int | str]) -> NDArray[An
 
 
 def _is_float_array(array: NDArray[Any], shape: Sequence[int | str]) -> bool:
-    is_like = array.shape == shape or _fits(array.shape, shape)
-    return is_like and array.dtype in FLOATS and array.flags.aligned
+    return array.dtype in FLOATS and array.flags.aligned and _fits(array.shape, shape)
 
 
 def exactly(name: str, value: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
@@ -79,12 +78,15 @@ def ids_array(name: str, value: Any, shape: Sequence[int | str], limit: int) -> 
 
 def out_of_range(indices: NDArray[np.integer[Any]], limit: int) -> int | None:
     """Return one of the indices that is not in 0..limit-1, or None."""
-    # Read as unsigned, what is below 0 is above all others: one pass looks for both.
+    # Read as unsigned, what is below 0 is above all others: one pass looks for both.  It is not
+    # above a limit that is itself beyond the dtype, as 1000 is beyond int8.
     unsigned = indices.view(indices.dtype.str.replace("i", "u"))
-    if indices.size == 0 or int(unsigned.max()) < limit:
+    if indices.size == 0 or int(unsigned.max()) < min(limit, 1 << 8 * indices.itemsize - 1):
         return None
-    low = int(indices.min())
-    return low if low < 0 else int(indices.max())
+    low, high = int(indices.min()), int(indices.max())
+    if low < 0:
+        return low
+    return high if high >= limit else None
 
 
 def lengths_array(value: Any, T: int, B: int) -> NDArray[np.int64]:
@@ -121,6 +123,8 @@ def _shape(shape: Sequence[int | str]) -> str:
 
 
 def _fits(shape: tuple[int, ...], wanted: Sequence[int | str]) -> bool:
+    if shape == wanted:
+        return True
     if len(shape) != len(wanted):
         return False
     for length, want in zip(shape, wanted, strict=True):

@@ -114,9 +114,6 @@ class Weights:
 
     def same(self, name: str, value: Any, shape: tuple[int | str, ...]) -> Array:
         """Return `value` as an array of this shape and the weights' dtype."""
-        if type(value) is np.ndarray and value.shape == shape and value.dtype == self.dtype:
-            if value.flags.aligned:
-                return value
         array = _validate.float_array(name, value, shape)
         return _validate.same_dtype(name, array, self.like, self.dtype)
 

@@ -62,6 +62,15 @@ def test_ids_may_have_any_integer_dtype(kind):
     np.testing.assert_array_equal(y, E[[9, 0, 4]])
 
 
+@pytest.mark.parametrize(
+    ("kind", "highest"), [("i1", 127), ("u1", 255), ("i2", 1999), ("u2", 1999)]
+)
+def test_ids_may_be_narrower_than_the_table(kind, highest):
+    E = np.arange(2000, dtype=np.float32)[:, None]
+    y, _ = embedding(np.array([highest, 0], kind), E)
+    assert y[:, 0].tolist() == [highest, 0]
+
+
 def test_strided_arguments_are_read_right(rng):
     E = np.asfortranarray(rng.standard_normal((V, 5)))
     ids = rng.integers(0, V, (6, 8))[::2, ::-3]

@@ -262,6 +262,23 @@ def test_embedding_refuses_wrong_ids(ids, message, no_kernel):
         functional.used_rows(ids, V)
 
 
+@pytest.mark.parametrize("dtype", [np.int8, np.int16, np.int32, np.int64])
+@pytest.mark.parametrize("V", [1000, 70_000])
+def test_ids_below_zero_are_refused_where_the_table_is_beyond_their_dtype(dtype, V, no_kernel):
+    ids = np.array([[3, -1]], dtype)
+    table = np.zeros((V, I), np.float32)
+    embedded = rnn_arguments("rnn") | {"x": functional.Embedded(ids, table)}
+    for call in (
+        lambda: functional.used_rows(ids, V),
+        lambda: functional.embedding(ids, table),
+        lambda: functional.rnn(**embedded),
+        lambda: functional.cross_entropy(numbers(2, I), table.T, None, ids[0]),
+        lambda: functional.softmax_cross_entropy(numbers(2, V), ids[0]),
+    ):
+        with pytest.raises(ValueError, match=r"expected .*got -1"):
+            call()
+
+
 @pytest.mark.parametrize("mistake", [name for name in ARRAY_MISTAKES if name != "longer"])
 def test_embedding_refuses_wrong_tables(mistake, no_kernel):
     with pytest.raises(ValueError, match="^E: expected .*got "):
