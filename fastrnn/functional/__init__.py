@@ -4,6 +4,7 @@ Each function returns its result and a `backward` closure that turns gradients o
 into gradients of the arguments.  Everything above in the package uses only these.
 """
 
+from fastrnn.functional.binary_cross_entropy import binary_cross_entropy
 from fastrnn.functional.cross_entropy import cross_entropy
 from fastrnn.functional.ctc import ctc
 from fastrnn.functional.double_backward import rnn_double_backward
@@ -21,6 +22,7 @@ __all__ = [
     "Embedded",
     "Packed",
     "apply_mask",
+    "binary_cross_entropy",
     "cross_entropy",
     "ctc",
     "dropout",

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from fastrnn import functional
 from fastrnn.losses.loss import FunctionLoss
 from fastrnn.losses.regression import EPSILON
-from fastrnn.losses.shapes import as_prediction, matched, recorded
+from fastrnn.losses.shapes import as_prediction, matched, recorded, wants_gradient
 from fastrnn.tape import Tensor
 
 Array = NDArray[Any]
@@ -57,29 +57,19 @@ def binary_crossentropy(
     y = y_pred.value
     if label_smoothing:
         target = target * y.dtype.type(1 - label_smoothing) + y.dtype.type(0.5 * label_smoothing)
+    values, backward = functional.binary_cross_entropy(
+        y, target, from_logits=from_logits, training=wants_gradient(y_pred)
+    )
     share = y.dtype.type(1.0 / y.shape[axis])
-    repeated = list(y.shape)
-    repeated[axis] = 1
-    if from_logits:
-        e = np.exp(-np.abs(y))
-        values = np.maximum(y, 0) - y * target + np.log1p(e)
+    if y.shape[axis] == 1:
+        means, shape = values.squeeze(axis), y.shape
+        return recorded(y_pred, means, lambda d: backward(d.reshape(shape)))
+    means = np.asarray(values.mean(axis=axis))
 
-        def gradient(d: Array) -> Any:
-            p = np.where(y >= 0, 1 / (1 + e), e / (1 + e))
-            return (p - target) * (d.reshape(repeated) * share)
+    def gradient(d: Array) -> Array:
+        shares = np.expand_dims(d, axis) * share
+        return backward(np.broadcast_to(shares, y.shape))
 
-    else:
-        low, high = _bounds(y.dtype)
-        p = np.minimum(np.maximum(y, low), high)
-        q = 1 - p
-        values = -target * np.log(p) - (1 - target) * np.log(q)
-
-        def gradient(d: Array) -> Any:
-            is_inside = p == y
-            return is_inside * (p - target) / (p * q) * (d.reshape(repeated) * share)
-
-    is_alone = values.shape[axis] == 1
-    means = values.squeeze(axis) if is_alone else np.asarray(values.mean(axis=axis))
     return recorded(y_pred, means, gradient)
 
 
