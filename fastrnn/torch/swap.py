@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
+import torch
 from torch import nn
 
 from fastrnn.torch.layers import GRU, LSTM, RNN
+from fastrnn.torch.optimizer import checked, fuse, unfuse
 from fastrnn.torch.steps import GRUCell, LSTMCell, RNNCell
 
 _OURS: dict[type[nn.Module], Any] = {
@@ -25,25 +27,33 @@ _MARK = "_was_accelerated"
 
 
 class Report(NamedTuple):
-    """What became of the recurrent modules of a model; `print` shows it.
+    """What became of the recurrent modules of a model, and of its optimizer; `print` shows it.
 
-    swapped   (name, class) of each module that was swapped, by its name in the model
-    left      (name, class, why) of each that was not
+    swapped     (name, class) of each module that was swapped, by its name in the model
+    left        (name, class, why) of each that was not
+    optimizer   what became of it; empty where none was given
     """
 
     swapped: tuple[tuple[str, str], ...]
     left: tuple[tuple[str, str, str], ...]
+    optimizer: str = ""
 
     def __str__(self) -> str:
         lines = [f"swapped: {name or 'the model itself'} ({kind})" for name, kind in self.swapped]
         lines += [
             f"left: {name or 'the model itself'} ({kind}): {why}" for name, kind, why in self.left
         ]
-        return "\n".join(lines) or "no recurrent modules"
+        lines = lines or ["no recurrent modules"]
+        if self.optimizer:
+            lines.append(f"optimizer: {self.optimizer}")
+        return "\n".join(lines)
 
 
 def accelerate(
-    model: nn.Module, *, only: type[nn.Module] | str | Iterable[type[nn.Module] | str] | None = None
+    model: nn.Module,
+    *,
+    only: type[nn.Module] | str | Iterable[type[nn.Module] | str] | None = None,
+    optimizer: torch.optim.Optimizer | None = None,
 ) -> Report:
     """Swap the recurrent modules of a model for those of fastrnn, in place.
 
@@ -58,6 +68,10 @@ def accelerate(
     only : classes of torch.nn or names of modules, optional
         What to swap, one or several; all if not given.  Names are those of
         `model.named_modules()`.
+    optimizer : torch.optim.Optimizer, optional
+        The optimizer of the model.  Adam and AdamW are set to torch's own fused update, which
+        passes over memory once instead of ten times; its results differ in rounding.  What is
+        saved of it is as without `accelerate`.
 
     Returns
     -------
@@ -68,7 +82,8 @@ def accelerate(
     Raises
     ------
     TypeError
-        If `model` is no module, or `only` holds anything but classes and names.
+        If `model` is no module, `optimizer` is none, or `only` holds anything but classes and
+        names; nothing is changed.
     ValueError
         If no module has a name in `only`, or a class in it is none of the six.
 
@@ -76,12 +91,17 @@ def accelerate(
     --------
     >>> import torch
     >>> model = torch.nn.ModuleDict({"encoder": torch.nn.GRU(4, 5), "head": torch.nn.Linear(5, 2)})
-    >>> print(accelerate(model))
+    >>> optimizer = torch.optim.Adam(model.parameters())
+    >>> print(accelerate(model, optimizer=optimizer))
     swapped: encoder (GRU)
-    >>> print(restore(model))
+    optimizer: Adam, fused
+    >>> print(restore(model, optimizer=optimizer))
     swapped: encoder (GRU)
+    optimizer: Adam, as it was
     """
     wanted = _wanted(_modules(model), only)
+    if optimizer is not None:
+        checked(optimizer)
     swapped, left = [], []
     for name, module in model.named_modules():
         kind = type(module)
@@ -95,16 +115,18 @@ def accelerate(
         elif isinstance(module, tuple(_OURS)):
             why = "a subclass, which may compute something else"
             left.append((name, kind.__name__, "fastrnn's already" if kind in _STOCK else why))
-    return Report(tuple(swapped), tuple(left))
+    return Report(tuple(swapped), tuple(left), "" if optimizer is None else fuse(optimizer))
 
 
-def restore(model: nn.Module) -> Report:
+def restore(model: nn.Module, *, optimizer: torch.optim.Optimizer | None = None) -> Report:
     """Undo `accelerate`: swap what it has swapped in this model, or in one this is a copy of.
 
     Parameters
     ----------
     model : torch.nn.Module
         The model.
+    optimizer : torch.optim.Optimizer, optional
+        The optimizer that was given to `accelerate`.
 
     Returns
     -------
@@ -115,10 +137,13 @@ def restore(model: nn.Module) -> Report:
     Raises
     ------
     TypeError
-        If `model` is no module.
+        If `model` is no module, or `optimizer` is none; nothing is changed.
     """
     swapped, left = [], []
-    for name, module in _modules(model).items():
+    modules = _modules(model)
+    if optimizer is not None:
+        checked(optimizer)
+    for name, module in modules.items():
         kind = type(module)
         if kind in _STOCK and hasattr(module, _MARK):
             module.__class__ = _STOCK[kind]
@@ -128,7 +153,7 @@ def restore(model: nn.Module) -> Report:
             left.append((name, kind.__name__, "fastrnn's from the start"))
         elif isinstance(module, tuple(_STOCK)):
             left.append((name, kind.__name__, "a subclass of fastrnn's class"))
-    return Report(tuple(swapped), tuple(left))
+    return Report(tuple(swapped), tuple(left), "" if optimizer is None else unfuse(optimizer))
 
 
 def _modules(model: Any) -> dict[str, nn.Module]:
