@@ -1,10 +1,15 @@
-"""Stock PyTorch training programs with and without `fastrnn.torch.accelerate(model)`.
+"""Stock PyTorch training programs with and without a line of `fastrnn.torch.accelerate`.
 
     python -m bench.torch_training [--only tagger] [--threads 2] [--steps 20] ...
 
 A language model of two GRU layers, and a tagger whose bidirectional LSTM reads packed sequences,
-in the sizes of SIZES.  First both train from the same seed and their losses are compared, then
-their steps are timed in turns.
+in the sizes of SIZES.  First all train from the same seed and their losses are compared, then their
+steps are timed in turns:
+
+    stock               as it is
+    fused               with `fused=True` for Adam, PyTorch's own option
+    model               with the line `accelerate(model)`
+    model, optimizer    with the line `accelerate(model, optimizer=optimizer)`, which sets it too
 """
 
 from __future__ import annotations
@@ -140,17 +145,22 @@ SIZES = {
 }
 
 
-class Training:
-    """A stock training program; `accelerate` is the one line that may be added to it."""
+STOCK, FUSED, MODEL, BOTH = "stock", "fused", "model", "model, optimizer"
 
-    def __init__(
-        self, task: Task, sizes: Sizes, options: argparse.Namespace, *, accelerate: bool
-    ) -> None:
+
+class Training:
+    """A stock training program, or what is made of it by one of the changes above."""
+
+    def __init__(self, task: Task, sizes: Sizes, options: argparse.Namespace, side: str) -> None:
         torch.manual_seed(options.seed)
-        self._model = task.model(sizes)
-        if accelerate:
-            fastrnn.torch.accelerate(self._model)
-        self._optimizer = torch.optim.Adam(self._model.parameters(), options.learning_rate)
+        model = self._model = task.model(sizes)
+        fused = True if side == FUSED else None
+        optimizer = torch.optim.Adam(model.parameters(), options.learning_rate, fused=fused)
+        if side == MODEL:
+            fastrnn.torch.accelerate(model)
+        elif side == BOTH:
+            fastrnn.torch.accelerate(model, optimizer=optimizer)
+        self._optimizer = optimizer
         self._losses = cycle([*islice(task.losses(sizes, options.seed), BATCHES)])
 
     def step(self) -> float:
@@ -165,27 +175,25 @@ class Training:
 
 def compare(name: str, task: Task, sizes: Sizes, options: argparse.Namespace) -> None:
     """Print how far the losses are apart, and how much faster the steps become."""
+    sides = (STOCK, FUSED, MODEL, BOTH)
     curves = {}
-    for accelerate in (False, True):
-        training = Training(task, sizes, options, accelerate=accelerate)
-        curves[accelerate] = [training.step() for _ in range(options.steps)]
-    stock, ours = torch.tensor(curves[False]), torch.tensor(curves[True])
-    timing.check("losses", ours, stock, TOLERANCE)
-    trainings = {
-        side: Training(task, sizes, options, accelerate=side == "accelerated")
-        for side in ("stock", "accelerated")
-    }
-    calls = {side: training.step for side, training in trainings.items()}
+    for side in sides:
+        training = Training(task, sizes, options, side)
+        curves[side] = torch.tensor([training.step() for _ in range(options.steps)])
+    stock = curves[STOCK]
+    for side in (MODEL, BOTH):
+        timing.check(f"losses, {side}", curves[side], stock, TOLERANCE)
+    apart = max(float((curves[side] - stock).abs().max()) for side in (MODEL, BOTH))
+    calls = {side: Training(task, sizes, options, side).step for side in sides}
     times = timing.measure(calls, rounds=options.rounds, seconds=options.seconds)
     print(
         f"{name}: batch {sizes.batch}, length {sizes.length}, {sizes.vocabulary} tokens\n"
         f"    loss {stock[0]:.4f} -> {stock[-1]:.4f} in {options.steps} steps, "
-        f"at most {(ours - stock).abs().max():.1e} apart\n"
-        f"    a step: stock {1e3 * times.median('stock'):.1f} ms, accelerated "
-        f"{1e3 * times.median('accelerated'):.1f} ms, ratio "
-        f"{times.ratio('stock', 'accelerated'):.2f}",
-        flush=True,
+        f"at most {apart:.1e} apart"
     )
+    for side in sides:
+        print(f"    {side:18}{1e3 * times.median(side):8.1f} ms a step", end="")
+        print(f"  ratio {times.ratio(STOCK, side):.2f}" if side != STOCK else "", flush=True)
 
 
 def main() -> None:
