@@ -84,4 +84,7 @@ def binary_cross_entropy(
 
 def _in_a_row(array: Array) -> Array:
     """Return an array whose numbers lie side by side, as kernels read them."""
+    flags = array.flags
+    if flags.c_contiguous and flags.aligned:
+        return array
     return np.require(array, requirements=("C", "A"))
