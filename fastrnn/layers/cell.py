@@ -68,6 +68,7 @@ class Cell(Layer):
         self._recurrent_mask: Array | None = None
         self.engine: Any = None
         self.state_size: Any = units
+        self.input_spec = InputSpec(ndim=2)
         self.record_gradient_norms = False
         self.gradient_norms: Array | None = None
         self.output_size = units

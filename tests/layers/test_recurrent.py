@@ -252,6 +252,16 @@ def test_wrong_inputs_are_named(rng, cell):
         layer(x, mask=np.ones((B, T + 1), bool))
 
 
+def test_wrong_inputs_leave_a_cell_without_weights(rng, cell):
+    step = Recurrent(cell, H, dtype="float64").cell
+    states = [np.zeros((B, size)) for size in step.sizes]
+    for shape in ((), (I,), (B, T, I)):
+        with pytest.raises(ValueError, match=r"expected an input of shape \(None, None\)"):
+            step(rng.standard_normal(shape), states)
+    assert not step.built and not step.weights
+    assert step(rng.standard_normal((B, I + 1)), states)[0].shape[0] == B
+
+
 def test_plain_data_gets_no_gradient_and_tensors_do(rng, cell, monkeypatch):
     wanted = []
     rnn = functional.rnn
