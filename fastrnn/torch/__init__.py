@@ -1,7 +1,8 @@
 """Drop-in replacements for torch.nn's recurrent modules, on the kernels of fastrnn.
 
 `accelerate(model)` swaps the recurrent modules of a model in place, its parameters, hooks and
-`state_dict` kept; `restore(model)` swaps them back.  `RNN`, `LSTM`, `GRU`, `RNNCell`, `LSTMCell`
+`state_dict` kept; `restore(model)` swaps them back.  Given the optimizer too, both set and unset
+the fused update that torch has for Adam and AdamW.  `RNN`, `LSTM`, `GRU`, `RNNCell`, `LSTMCell`
 and `GRUCell` are subclasses of torch.nn's classes of the same names, and differ in how `forward`
 computes only.
 
