@@ -150,10 +150,15 @@ class Bidirectional(Layer):
             and all(layer.works_on_arrays and layer.dtype == self.dtype for layer in both)
         )
 
-    def on_arrays(self, x: Any, wants_dx: bool) -> Any:
+    @property
+    def ends_mask(self) -> bool:
+        """Whether `on_arrays` takes a mask; see `Layer`."""
+        return not self.return_sequences
+
+    def on_arrays(self, x: Any, wants_dx: bool, mask: Any = None) -> Any:
         """Do what `call` does in training; see `Layer`."""
-        there, weights, from_there = self.forward_layer.on_arrays(x, wants_dx)
-        back, others, from_back = self.backward_layer.on_arrays(x, wants_dx)
+        there, weights, from_there = self.forward_layer.on_arrays(x, wants_dx, mask)
+        back, others, from_back = self.backward_layer.on_arrays(x, wants_dx, mask)
         width = there.shape[-1]
         order = (slice(None), slice(None, None, -1)) if self.return_sequences else ()
         y = _joined(there, back[order])

@@ -176,7 +176,12 @@ class Embedding(Layer):
     @property
     def works_on_arrays(self) -> bool:
         """Whether `on_arrays` does what a call does; see `Layer`."""
-        return self._calls_as(Embedding) and not self.mask_zero
+        return self._calls_as(Embedding)
+
+    @property
+    def makes_mask(self) -> bool:
+        """Whether what `on_arrays` returns has a mask; see `Layer`."""
+        return self.mask_zero
 
     def on_arrays(self, x: Any, wants_dx: bool) -> Any:
         """Do what `call` does in training; see `Layer`."""

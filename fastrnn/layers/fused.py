@@ -68,6 +68,10 @@ class Mask(NamedTuple):
         """Whether the steps come before what is masked, in every row."""
         return bool((self.steps[:, 1:] <= self.steps[:, :-1]).all())
 
+    def ends(self, zero_output: bool) -> NDArray[np.bool_]:
+        """Return (B,) where the last output is one; it is 0 elsewhere: see `run`."""
+        return self.steps[:, -1] if zero_output else self.lengths > 0
+
     @property
     def order(self) -> NDArray[np.int64]:
         """The number (B, T) of the first, second, ... step; then those of masked steps."""
@@ -117,33 +121,76 @@ def run(
     states : list of (B, H) Tensors
         After the last step.
     """
-    turn = -1 if go_backwards else 1
-    at_end = None
-    lengths = kept = None
-    is_reversed = False
-    if mask is not None and not mask.all():
-        kept = Mask(mask[:, ::turn], mask.sum(axis=1))
-        lengths = kept.lengths
-        at_end = kept.steps[:, -1] if zero_output else lengths > 0
-        if not kept.is_prefix:
-            is_reversed = go_backwards and Mask(mask, lengths).is_prefix
-            if not is_reversed:
-                order = kept.order if turn == 1 else mask.shape[1] - 1 - kept.order
-                inputs = _at(inputs, order)
-            turn = 1
+    inputs, turn, is_reversed, kept = _arranged(inputs, mask, go_backwards)
     dropped = Dropped.of(cell, inputs.shape[::2], training)
     y, finals = sequence(
-        cell, inputs, states, dropped, turn=turn, reverse=is_reversed, lengths=lengths
-    )
+        cell, inputs, states, dropped, turn=turn, reverse=is_reversed,
+        lengths=None if kept is None else kept.lengths,
+    )  # fmt: skip
+    if kept is None:
+        return y if wants_sequences else finals[0], finals
     if not wants_sequences:
-        return _zeroed(finals[0], at_end), finals
+        return _zeroed(finals[0], kept.ends(zero_output)), finals
     # Run to the front and seen from the end, what is masked comes first, and is 0 anyway.
-    if kept is not None and not is_reversed and not (zero_output and kept.is_prefix):
+    if not is_reversed and not (zero_output and kept.is_prefix):
         latest = kept.latest
         y = _zeroed(
             _at(y, np.maximum(latest, 0)), kept.steps if zero_output else latest >= 0
         )  # fmt: skip
     return y, finals
+
+
+def last_on_arrays(
+    cell: Any,
+    inputs: LookedUp | Array,
+    mask: Array | None,
+    dropped: Dropped,
+    *,
+    go_backwards: bool,
+    zero_output: bool,
+    wants_dx: bool,
+) -> tuple[Array, Callable[[Array], list[Any]]]:
+    """Do what `run` does in training where the last output is wanted alone, from zeros, on arrays.
+
+    With a mask, inputs are looked up.  Also returns `backward(doutput)`: gradients of the inputs
+    (the table of those looked up) and of the cell's `engine_weights`, in one list.
+    """
+    rows, turn, is_reversed, kept = _arranged(inputs, mask, go_backwards)
+    _, finals, pull = on_arrays(
+        cell, rows, (), dropped, turn=turn, reverse=is_reversed,
+        lengths=None if kept is None else kept.lengths, wants_dx=wants_dx,
+    )  # fmt: skip
+    output, others = finals[0], [None] * len(finals[1:])
+    lost = None if kept is None else _lost(kept.ends(zero_output))
+    if lost is None:
+        return output, lambda d: pull(None, d, *others)
+    return _without(output, lost), lambda d: pull(None, _without(d, lost), *others)
+
+
+def _arranged(inputs: Any, mask: Array | None, go_backwards: bool) -> tuple[Any, int, bool, Any]:
+    """Return inputs in the order in which the steps that there are can be run, and how.
+
+    Returns
+    -------
+    inputs : Tensor or array, as given
+    turn : int
+        -1: from the last column to the first.
+    is_reversed : bool
+        Whether each row runs from the last of its steps to the first.
+    kept : Mask or None
+        Which steps there are; None for all.
+    """
+    turn = -1 if go_backwards else 1
+    if mask is None or mask.all():
+        return inputs, turn, False, None
+    kept = Mask(mask[:, ::turn], mask.sum(axis=1))
+    if kept.is_prefix:
+        return inputs, turn, False, kept
+    is_reversed = go_backwards and Mask(mask, kept.lengths).is_prefix
+    if not is_reversed:
+        order = kept.order if turn == 1 else mask.shape[1] - 1 - kept.order
+        inputs = _at(inputs, order)
+    return inputs, 1, is_reversed, kept
 
 
 def step(cell: Any, x: Tensor, states: list[Tensor], dropped: Dropped) -> list[Tensor]:
@@ -275,19 +322,23 @@ def _at(x: Tensor, order: NDArray[np.int64]) -> Tensor:
     return output
 
 
-def _zeroed(x: Tensor, is_kept: Array | None) -> Tensor:
+def _zeroed(x: Tensor, is_kept: Array) -> Tensor:
     """Return x (..., M) with 0 where is_kept (...) is false."""
-    if is_kept is None or is_kept.all():
+    lost = _lost(is_kept)
+    if lost is None:
         return x
-    lost = ~is_kept
-    value = x.value.copy(order="K")
-    value[lost] = 0
-    output = constant(value)
-
-    def to_input(dy: Array) -> list[Array]:
-        dx = np.array(dy)
-        dx[lost] = 0
-        return [dx]
-
-    record([x], [output], to_input)
+    output = constant(_without(x.value, lost))
+    record([x], [output], lambda dy: [_without(dy, lost)])
     return output
+
+
+def _lost(is_kept: Array) -> Array | None:
+    """Return what is not kept, None where all is."""
+    return None if is_kept.all() else ~is_kept
+
+
+def _without(x: Array, lost: Array) -> Array:
+    """Return a copy of x (..., M), in its memory order, with 0 where lost (...) is true."""
+    y = np.array(x)
+    y[lost] = 0
+    return y

@@ -138,6 +138,16 @@ class Layer(Owner):
         """
         return False
 
+    @property
+    def makes_mask(self) -> bool:
+        """Whether what `on_arrays` makes of an input without a mask has that of `compute_mask`."""
+        return False
+
+    @property
+    def ends_mask(self) -> bool:
+        """Whether `on_arrays` takes a mask of what was looked up, and its result has none."""
+        return False
+
     def on_arrays(self, x: Any, wants_dx: bool) -> tuple[Any, list[Variable], Any]:
         """Do what a call does in training, with arrays and without a tape.
 
@@ -147,6 +157,8 @@ class Layer(Owner):
             What the layer before made, of this layer's dtype.
         wants_dx : bool
             Whether its gradient is wanted.
+        mask : (B, T) bools
+            That of x, of layers that end it.
 
         Returns
         -------
@@ -162,7 +174,8 @@ class Layer(Owner):
         return (
             type(self).call is kind.call
             and type(self).__call__ is Layer.__call__
-            and "call" not in self.__dict__
+            and type(self).compute_mask is kind.compute_mask
+            and self.__dict__.keys().isdisjoint(("call", "compute_mask"))
             and self.activity_regularizer is None
             and self.built
         )

@@ -150,17 +150,25 @@ class RNN(Layer):
         has_engine = isinstance(self.cell, Cell) and self.cell.engine is not None
         return self._calls_as(RNN) and has_engine and not (self.return_state or self.stateful)
 
-    def on_arrays(self, x: Any, wants_dx: bool) -> Any:
+    @property
+    def ends_mask(self) -> bool:
+        """Whether `on_arrays` takes a mask; see `Layer`."""
+        return not self.return_sequences
+
+    def on_arrays(self, x: Any, wants_dx: bool, mask: Any = None) -> Any:
         """Do what `call` does in training; see `Layer`."""
         cell = self.cell
         dropped = fused.Dropped(*cell.masks_of_a_run(*x.shape[::2]))
-        y, finals, backward = fused.on_arrays(
-            cell, x, (), dropped, turn=-1 if self.go_backwards else 1, wants_dx=wants_dx
-        )
         if self.return_sequences:
+            y, _, backward = fused.on_arrays(
+                cell, x, (), dropped, turn=-1 if self.go_backwards else 1, wants_dx=wants_dx
+            )
             return y, cell.engine_weights, backward
-        others = [None] * len(finals[1:])
-        return finals[0], cell.engine_weights, lambda dh: backward(None, dh, *others)
+        h, pull = fused.last_on_arrays(
+            cell, x, mask, dropped, go_backwards=self.go_backwards,
+            zero_output=self.zero_output_for_mask, wants_dx=wants_dx,
+        )  # fmt: skip
+        return h, cell.engine_weights, pull
 
     def _initial(self, given: Any, batch: int) -> list[Any]:
         """Return the initial states, a list in the structure of the cell's; [] for zeros."""

@@ -27,7 +27,14 @@ _TAKES_LOOKED_UP = (RNN, Bidirectional)
 def is_line(layers: Sequence[Layer]) -> bool:
     """Return whether layers, one after the other, can train by a `Pass`."""
     dtype = layers[0].dtype
-    return all(layer.works_on_arrays and layer.dtype == dtype for layer in layers)
+    is_masked = False
+    for layer in layers:
+        if not layer.works_on_arrays or layer.dtype != dtype:
+            return False
+        if is_masked and not layer.ends_mask:
+            return False
+        is_masked = layer.makes_mask
+    return not is_masked
 
 
 class Pass:
@@ -55,12 +62,15 @@ class Pass:
         self._steps: list[tuple[list[Variable], Callable[[Any], Sequence[Any]], bool]] = []
         given: Any = x if isinstance(layers[0], Embedding) else _floats(layers[0], x)
         is_reached = False  # whether a weight that changes lies below
+        masks: list[Any] = []  # that of what is given, if it has one
         with np.errstate(all="ignore"):  # as in `fastrnn.ops`
             for layer in layers:
                 if isinstance(given, LookedUp) and not isinstance(layer, _TAKES_LOOKED_UP):
                     given = self._copied(given, is_reached)
                 check_inputs(layer.name, layer.input_spec, [given.shape])
-                given, weights, backward = layer.on_arrays(given, is_reached)
+                y, weights, backward = layer.on_arrays(given, is_reached, *masks)
+                masks = [layer.compute_mask(given)] if layer.makes_mask else []
+                given = y
                 self._steps.append((weights, backward, is_reached))
                 is_reached = is_reached or any(weight.trainable for weight in weights)
             if isinstance(given, LookedUp):

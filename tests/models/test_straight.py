@@ -199,6 +199,66 @@ def test_activations_of_which_nothing_else_is_known_are_for_tensors_only():
         assert activations.on_arrays(other) is None
 
 
+MASKED = {
+    "last output": lambda: [LSTM(5, dropout=0.2, recurrent_dropout=0.2)],
+    "backwards": lambda: [GRU(5, go_backwards=True)],
+    "zeros where masked": lambda: [SimpleRNN(5, zero_output_for_mask=True, unroll=True)],
+    "both ways": lambda: [Bidirectional(LSTM(5, dropout=0.2))],
+    "in a cell": lambda: [RNN(GRUCell(4)), Dense(3, activation="tanh")],
+}
+
+
+@pytest.mark.parametrize("padding", ["none", "right", "left", "holes"])
+@pytest.mark.parametrize("words", [WORDS, 1000])
+@pytest.mark.parametrize("name", MASKED)
+def test_masked_words_give_the_bits_of_a_tape(name, words, padding, passes, rng):
+    x = rng.integers(0 if padding == "holes" else 1, WORDS, (ROWS, STEPS))
+    lengths = rng.integers(0, STEPS + 1, ROWS)[:, None]
+    if padding in ("right", "left"):
+        given = np.arange(STEPS) if padding == "right" else np.arange(STEPS)[::-1]
+        x[given >= lengths] = 0
+    y = rng.normal(size=(ROWS, 1)) > 0
+
+    def make():
+        return [Embedding(words, 4, mask_zero=True), *MASKED[name](), Dense(1)]
+
+    assert_equal_with_a_tape(passes, make, "mse", x, y, steps=5)
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        list,
+        lambda: [Dense(1)],
+        lambda: [LSTM(5, return_sequences=True), Dense(1)],
+        lambda: [Bidirectional(GRU(5, return_sequences=True)), LSTM(3)],
+        lambda: [SpatialDropout1D(0.3), GRU(5)],
+    ],
+)
+def test_masks_that_reach_other_layers_need_a_tape(rest, passes, rng):
+    x = rng.integers(0, WORDS, (ROWS, STEPS))
+    random.set_seed(1)
+    model = Sequential([Embedding(WORDS, 4, mask_zero=True), *rest()])
+    model.compile(optimizer="adam", loss="mse")
+    model.fit(x, np.zeros(model.predict(x, verbose=0).shape), epochs=2, verbose=0)
+    assert passes.count == 0
+
+
+class Unmasked(Embedding):
+    """A table whose mask is one of its own."""
+
+    def compute_mask(self, inputs, previous_mask=None):
+        return np.asarray(inputs) != 1
+
+
+def test_a_mask_of_ones_own_needs_a_tape(passes, rng):
+    def make():
+        return [Unmasked(WORDS, 4, mask_zero=True), LSTM(5), Dense(1)]
+
+    x = rng.integers(0, WORDS, (ROWS, STEPS))
+    assert_equal_with_a_tape(passes, make, "mse", x, rng.normal(size=(ROWS, 1)), steps=0)
+
+
 def test_sample_weights_and_several_threads_change_nothing(passes, rng):
     make, is_words, shape, loss = LINES["sentiment"]
     x, y = data(rng, is_words, shape, 0)
@@ -274,7 +334,6 @@ def two_dtypes():
 
 
 BRANCHED = {
-    "mask": lambda: [Embedding(WORDS, 4, mask_zero=True), LSTM(5), Dense(1)],
     "states kept": lambda: [Input((None, 4)), LSTM(5, stateful=True), Dense(1)],
     "own call": lambda: [Input((None, 4)), Own(5), Dense(1)],
     "call replaced": patched,
@@ -297,7 +356,7 @@ BRANCHED = {
 
 @pytest.mark.parametrize("name", BRANCHED)
 def test_other_layers_use_a_tape_and_learn(name, passes, rng):
-    x, y = data(rng, name == "mask", (1,), 0)
+    x, y = data(rng, False, (1,), 0)
     _, history = trained(BRANCHED[name], "mse", x, y)
     assert passes.count == 0
     assert history["loss"][-1] < history["loss"][0]
