@@ -277,10 +277,13 @@ class Run:
 
     def _plan(self) -> plan.Plan:
         """Return how the time loop is shared among workers."""
-        weights, tile = self.weights, self.tile
+        weights, tile, steps = self.weights, self.tile, self.steps
+        T, N = steps.T, steps.N
+        if steps.packing is not None:  # batches of about the same lengths have one plan
+            T, N = _about(T), _about(N)
         return plan.plan(
             plan.Loop(
-                self.steps.T, self.steps.B, self.steps.N, weights.I, weights.H,
+                T, steps.B, N, weights.I, weights.H,
                 len(self.cell.GATES), tile.all.number, self.dtype.itemsize, self.is_fresh,
             )
         )  # fmt: skip
@@ -446,3 +449,9 @@ class Run:
         if self.ids is None:
             return self.gates  # type: ignore[no-any-return]
         return table_gradient(self.ids, self.gates, len(self.E), self.tile.all)
+
+
+def _about(count: int) -> int:
+    """Return a number near `count`, one of few: there are 16 between powers of two."""
+    step = 1 << max(0, count.bit_length() - 5)
+    return (count + step // 2) // step * step

@@ -175,10 +175,30 @@ def packed_steps(
 
     Nothing is computed for each row, except from `resets`.
     """
+    if resets is None:
+        assert lengths is not None, "neither lengths nor resets"
+        return _steps_of(lengths.tobytes())[reverse]
     if lengths is None:
-        assert resets is not None, "neither lengths nor resets"
         lengths = np.full(resets.shape[1], len(resets), np.int64)
-    segments = _whole(lengths) if resets is None else _cut(lengths, reverse, resets)
+    return _in_order(_cut(lengths, reverse, resets), lengths, reverse)
+
+
+@lru_cache(maxsize=8)
+def _steps_of(given: bytes) -> tuple[Steps, Steps]:
+    """Return the steps of sequences forwards and backwards, given the bytes of their lengths.
+
+    All layers ask for those of a batch one after the other, and in both directions.
+    """
+    lengths = np.frombuffer(given, np.int64)
+    there = _in_order(_whole(lengths), lengths, False)
+    packing = there.packing
+    assert packing is not None
+    back = packing._replace(start=packing.falling - 1, turn=-1)
+    return there, there._replace(packing=back)
+
+
+def _in_order(segments: _Segments, lengths: Indices, reverse: bool) -> Steps:
+    """Return the steps of segments of sequences of these lengths."""
     B = len(segments.size)
     order = _longest_first(segments.size)
     falling = segments.size[order]
