@@ -124,10 +124,11 @@ def _table(columns: tuple[int, ...]) -> NDArray[np.int64]:
 
 
 def _arguments(matrix: Array, panels: Panels, packed: Array) -> pack.Packing:
-    row, column = (stride // matrix.itemsize for stride in matrix.strides)
+    row, column = matrix.strides
+    size = matrix.itemsize
     return pack.Packing(
-        matrix, row, column, matrix.shape[0], panels.vectors, _table(panels.columns),
-        _table(panels.limits), panels.step, panels.number, packed,
+        matrix, row // size, column // size, matrix.shape[0], panels.vectors,
+        _table(panels.columns), _table(panels.limits), panels.step, panels.number, packed,
     )  # fmt: skip
 
 

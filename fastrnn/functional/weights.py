@@ -90,12 +90,14 @@ class Weights:
         self, extra: Mapping[str, ArrayLike] | None, inputs: int, recurrent: int
     ) -> dict[str, Array]:
         """Return the other weights by name; see `functional.rnn`."""
+        names = extra_names(type(self.cell))
+        if extra is None and not names:
+            return {}
         H = self.H
         shapes = {
             "P": (H, self.features), "gain_x": (inputs * H,), "gain_h": (recurrent * H,),
             "gain_c": (H,), "bias_c": (H,),
         }  # fmt: skip
-        names = extra_names(type(self.cell))
         given = {} if extra is None else extra
         if not isinstance(given, Mapping) or not set(given) <= set(names):
             wanted = f"the names {', '.join(names)}" if names else "None for this cell"
