@@ -166,7 +166,8 @@ class _Course:
         kind = self.kind
         halves: Sequence[Array | None] = [dy] * kind.directions
         if dy is not None and kind.directions == 2:
-            halves = np.split(dy, 2, axis=-1)
+            S = dy.shape[-1] // 2
+            halves = dy[..., :S], dy[..., S:]
         dx = None
         gradients: list[Any] = []
         for n, (run, half) in enumerate(zip(self._runs, halves, strict=True)):
