@@ -150,10 +150,12 @@ class Bidirectional(Layer):
             and all(layer.works_on_arrays and layer.dtype == self.dtype for layer in both)
         )
 
+    takes_mask = True
+
     @property
-    def ends_mask(self) -> bool:
-        """Whether `on_arrays` takes a mask; see `Layer`."""
-        return not self.return_sequences
+    def keeps_mask(self) -> bool:
+        """Whether the output has the mask of the input; see `Layer`."""
+        return bool(self.return_sequences)
 
     def on_arrays(self, x: Any, wants_dx: bool, mask: Any = None) -> Any:
         """Do what `call` does in training; see `Layer`."""

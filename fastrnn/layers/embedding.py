@@ -180,7 +180,7 @@ class Embedding(Layer):
 
     @property
     def makes_mask(self) -> bool:
-        """Whether what `on_arrays` returns has a mask; see `Layer`."""
+        """Whether the vectors have a mask; see `Layer`."""
         return self.mask_zero
 
     def on_arrays(self, x: Any, wants_dx: bool) -> Any:

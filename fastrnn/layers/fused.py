@@ -68,10 +68,6 @@ class Mask(NamedTuple):
         """Whether the steps come before what is masked, in every row."""
         return bool((self.steps[:, 1:] <= self.steps[:, :-1]).all())
 
-    def ends(self, zero_output: bool) -> NDArray[np.bool_]:
-        """Return (B,) where the last output is one; it is 0 elsewhere: see `run`."""
-        return self.steps[:, -1] if zero_output else self.lengths > 0
-
     @property
     def order(self) -> NDArray[np.int64]:
         """The number (B, T) of the first, second, ... step; then those of masked steps."""
@@ -81,6 +77,58 @@ class Mask(NamedTuple):
     def latest(self) -> NDArray[np.int64]:
         """How many steps there were up to each one, (B, T), less 1."""
         return np.cumsum(self.steps, axis=1) - 1
+
+
+class Course(NamedTuple):
+    """How a cell passes over the steps of a batch that there are.
+
+    kept         which these are; None for all
+    turn         -1: from the last column of the inputs to the first
+    is_reversed  whether each row runs from the last of its steps to the first
+    order        (B, T) where its inputs are to be taken from; None for where they are
+    """
+
+    kept: Mask | None
+    turn: int
+    is_reversed: bool = False
+    order: NDArray[np.int64] | None = None
+
+    @classmethod
+    def of(cls, mask: Array | None, go_backwards: bool) -> Course:
+        """Return the course of a batch with a mask (B, T)."""
+        turn = -1 if go_backwards else 1
+        if mask is None or mask.all():
+            return cls(None, turn)
+        kept = Mask(mask[:, ::turn], mask.sum(axis=1))
+        if kept.is_prefix:
+            return cls(kept, turn)
+        if go_backwards and Mask(mask, kept.lengths).is_prefix:
+            return cls(kept, 1, is_reversed=True)
+        order = kept.order
+        return cls(kept, 1, order=order if turn == 1 else mask.shape[1] - 1 - order)
+
+    @property
+    def lengths(self) -> NDArray[np.int64] | None:
+        """Steps of each row; None for all."""
+        return None if self.kept is None else self.kept.lengths
+
+    def ends(self, zero_output: bool) -> NDArray[np.bool_] | None:
+        """Return (B,) where the last output is one, and not 0; None for everywhere."""
+        if self.kept is None:
+            return None
+        return self.kept.steps[:, -1] if zero_output else self.kept.lengths > 0
+
+    def outputs(self, zero_output: bool) -> tuple[NDArray[np.int64] | None, Any]:
+        """Return (B, T) where the outputs of steps are to be taken from, and which are not 0.
+
+        None for where they are: run to the front and seen from the end, what is masked comes first,
+        and is 0 anyway.
+        """
+        kept = self.kept
+        if kept is None or self.is_reversed or (zero_output and kept.is_prefix):
+            return None, None
+        latest = kept.latest
+        return np.maximum(latest, 0), kept.steps if zero_output else latest >= 0
 
 
 def run(
@@ -121,26 +169,23 @@ def run(
     states : list of (B, H) Tensors
         After the last step.
     """
-    inputs, turn, is_reversed, kept = _arranged(inputs, mask, go_backwards)
+    course = Course.of(mask, go_backwards)
+    if course.order is not None:
+        inputs = _at(inputs, course.order)
     dropped = Dropped.of(cell, inputs.shape[::2], training)
     y, finals = sequence(
-        cell, inputs, states, dropped, turn=turn, reverse=is_reversed,
-        lengths=None if kept is None else kept.lengths,
+        cell, inputs, states, dropped, turn=course.turn, reverse=course.is_reversed,
+        lengths=course.lengths,
     )  # fmt: skip
-    if kept is None:
-        return y if wants_sequences else finals[0], finals
     if not wants_sequences:
-        return _zeroed(finals[0], kept.ends(zero_output)), finals
-    # Run to the front and seen from the end, what is masked comes first, and is 0 anyway.
-    if not is_reversed and not (zero_output and kept.is_prefix):
-        latest = kept.latest
-        y = _zeroed(
-            _at(y, np.maximum(latest, 0)), kept.steps if zero_output else latest >= 0
-        )  # fmt: skip
+        return _zeroed(finals[0], course.ends(zero_output)), finals
+    latest, is_output = course.outputs(zero_output)
+    if latest is not None:
+        y = _zeroed(_at(y, latest), is_output)
     return y, finals
 
 
-def last_on_arrays(
+def run_on_arrays(
     cell: Any,
     inputs: LookedUp | Array,
     mask: Array | None,
@@ -148,49 +193,49 @@ def last_on_arrays(
     *,
     go_backwards: bool,
     zero_output: bool,
+    wants_sequences: bool,
     wants_dx: bool,
 ) -> tuple[Array, Callable[[Array], list[Any]]]:
-    """Do what `run` does in training where the last output is wanted alone, from zeros, on arrays.
+    """Do what `run` does in training from states of zeros, on arrays.
 
-    With a mask, inputs are looked up.  Also returns `backward(doutput)`: gradients of the inputs
-    (the table of those looked up) and of the cell's `engine_weights`, in one list.
+    Returns the output alone and `backward(doutput)`: gradients of the inputs (the table of those
+    looked up) and of the cell's `engine_weights`, in one list.
     """
-    rows, turn, is_reversed, kept = _arranged(inputs, mask, go_backwards)
-    _, finals, pull = on_arrays(
-        cell, rows, (), dropped, turn=turn, reverse=is_reversed,
-        lengths=None if kept is None else kept.lengths, wants_dx=wants_dx,
+    course = Course.of(mask, go_backwards)
+    to_inputs: Any = None
+    if course.order is not None:
+        if isinstance(inputs, LookedUp):
+            inputs = _at(inputs, course.order)
+        else:
+            inputs, to_inputs = _moved(inputs, course.order)
+    y, finals, pull = on_arrays(
+        cell, inputs, (), dropped, turn=course.turn, reverse=course.is_reversed,
+        lengths=course.lengths, wants_dx=wants_dx,
     )  # fmt: skip
-    output, others = finals[0], [None] * len(finals[1:])
-    lost = None if kept is None else _lost(kept.ends(zero_output))
-    if lost is None:
-        return output, lambda d: pull(None, d, *others)
-    return _without(output, lost), lambda d: pull(None, _without(d, lost), *others)
+    to_y: Any = None
+    if wants_sequences:
+        output = y
+        latest, is_output = course.outputs(zero_output)
+        if latest is not None:
+            output, to_y = _moved(y, latest)
+    else:
+        output, is_output = finals[0], course.ends(zero_output)
+    lost = _lost(is_output)
+    if lost is not None:
+        output = _without(output, lost)
+    others = [None] * len(finals[1:])
 
+    def backward(d: Array) -> list[Any]:
+        if lost is not None:
+            d = _without(d, lost)
+        if to_y is not None:
+            d = to_y(d)
+        dx, *gradients = pull(d) if wants_sequences else pull(None, d, *others)
+        if to_inputs is not None and dx is not None:
+            dx = to_inputs(dx)
+        return [dx, *gradients]
 
-def _arranged(inputs: Any, mask: Array | None, go_backwards: bool) -> tuple[Any, int, bool, Any]:
-    """Return inputs in the order in which the steps that there are can be run, and how.
-
-    Returns
-    -------
-    inputs : Tensor or array, as given
-    turn : int
-        -1: from the last column to the first.
-    is_reversed : bool
-        Whether each row runs from the last of its steps to the first.
-    kept : Mask or None
-        Which steps there are; None for all.
-    """
-    turn = -1 if go_backwards else 1
-    if mask is None or mask.all():
-        return inputs, turn, False, None
-    kept = Mask(mask[:, ::turn], mask.sum(axis=1))
-    if kept.is_prefix:
-        return inputs, turn, False, kept
-    is_reversed = go_backwards and Mask(mask, kept.lengths).is_prefix
-    if not is_reversed:
-        order = kept.order if turn == 1 else mask.shape[1] - 1 - kept.order
-        inputs = _at(inputs, order)
-    return inputs, 1, is_reversed, kept
+    return output, backward
 
 
 def step(cell: Any, x: Tensor, states: list[Tensor], dropped: Dropped) -> list[Tensor]:
@@ -300,29 +345,33 @@ def _by_step(
     )
 
 
-def _at(x: Tensor, order: NDArray[np.int64]) -> Tensor:
+def _at(x: Any, order: NDArray[np.int64]) -> Any:
     """Return x (B, T, M) with x[b, order[b, t]] in the place of x[b, t], in time-major memory."""
     if isinstance(x, LookedUp):
         return LookedUp(np.take_along_axis(x.ids, order, axis=1), x.table)
-    B, T, M = x.shape
-    by_time = x.value.swapaxes(0, 1)
-    is_time_major = by_time.flags.c_contiguous
-    table = (by_time if is_time_major else np.ascontiguousarray(x.value)).reshape(-1, M)
-    rows = order.T * B + np.arange(B) if is_time_major else order.T + np.arange(B) * T
-    y, backward = functional.embedding(rows, table)
-    output = constant(y.swapaxes(0, 1))
-
-    def to_input(dy: Array) -> list[Array]:
-        dtable = backward(dy.swapaxes(0, 1))
-        return [
-            dtable.reshape(T, B, M).swapaxes(0, 1) if is_time_major else dtable.reshape(x.shape)
-        ]
-
-    record([x], [output], to_input)
+    y, pull = _moved(x.value, order)
+    output = constant(y)
+    record([x], [output], lambda dy: [pull(dy)])
     return output
 
 
-def _zeroed(x: Tensor, is_kept: Array) -> Tensor:
+def _moved(x: Array, order: NDArray[np.int64]) -> tuple[Array, Callable[[Array], Array]]:
+    """Do what `_at` does to an array; also return what makes its gradient of the result's."""
+    B, T, M = x.shape
+    by_time = x.swapaxes(0, 1)
+    is_time_major = by_time.flags.c_contiguous
+    table = (by_time if is_time_major else np.ascontiguousarray(x)).reshape(-1, M)
+    rows = order.T * B + np.arange(B) if is_time_major else order.T + np.arange(B) * T
+    y, backward = functional.embedding(rows, table)
+
+    def pull(dy: Array) -> Array:
+        dtable = backward(dy.swapaxes(0, 1))
+        return dtable.reshape(T, B, M).swapaxes(0, 1) if is_time_major else dtable.reshape(x.shape)
+
+    return y.swapaxes(0, 1), pull
+
+
+def _zeroed(x: Tensor, is_kept: Array | None) -> Tensor:
     """Return x (..., M) with 0 where is_kept (...) is false."""
     lost = _lost(is_kept)
     if lost is None:
@@ -332,9 +381,9 @@ def _zeroed(x: Tensor, is_kept: Array) -> Tensor:
     return output
 
 
-def _lost(is_kept: Array) -> Array | None:
+def _lost(is_kept: Array | None) -> Array | None:
     """Return what is not kept, None where all is."""
-    return None if is_kept.all() else ~is_kept
+    return None if is_kept is None or is_kept.all() else ~is_kept
 
 
 def _without(x: Array, lost: Array) -> Array:

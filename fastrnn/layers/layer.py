@@ -138,15 +138,18 @@ class Layer(Owner):
         """
         return False
 
+    #: Whether `on_arrays` takes the mask of its input.
+    takes_mask = False
+
     @property
     def makes_mask(self) -> bool:
-        """Whether what `on_arrays` makes of an input without a mask has that of `compute_mask`."""
+        """Whether the output has a mask where the input has none; see `compute_mask`."""
         return False
 
     @property
-    def ends_mask(self) -> bool:
-        """Whether `on_arrays` takes a mask of what was looked up, and its result has none."""
-        return False
+    def keeps_mask(self) -> bool:
+        """Whether the output has the mask of the input."""
+        return True
 
     def on_arrays(self, x: Any, wants_dx: bool) -> tuple[Any, list[Variable], Any]:
         """Do what a call does in training, with arrays and without a tape.
@@ -157,8 +160,8 @@ class Layer(Owner):
             What the layer before made, of this layer's dtype.
         wants_dx : bool
             Whether its gradient is wanted.
-        mask : (B, T) bools
-            That of x, of layers that end it.
+        mask : (B, T) bools, optional
+            That of x; of layers that take it.
 
         Returns
         -------

@@ -151,24 +151,21 @@ class RNN(Layer):
         return self._calls_as(RNN) and has_engine and not (self.return_state or self.stateful)
 
     @property
-    def ends_mask(self) -> bool:
-        """Whether `on_arrays` takes a mask; see `Layer`."""
-        return not self.return_sequences
+    def keeps_mask(self) -> bool:
+        """Whether the output has the mask of the input; see `Layer`."""
+        return self.return_sequences
+
+    takes_mask = True
 
     def on_arrays(self, x: Any, wants_dx: bool, mask: Any = None) -> Any:
         """Do what `call` does in training; see `Layer`."""
         cell = self.cell
-        dropped = fused.Dropped(*cell.masks_of_a_run(*x.shape[::2]))
-        if self.return_sequences:
-            y, _, backward = fused.on_arrays(
-                cell, x, (), dropped, turn=-1 if self.go_backwards else 1, wants_dx=wants_dx
-            )
-            return y, cell.engine_weights, backward
-        h, pull = fused.last_on_arrays(
-            cell, x, mask, dropped, go_backwards=self.go_backwards,
-            zero_output=self.zero_output_for_mask, wants_dx=wants_dx,
+        y, backward = fused.run_on_arrays(
+            cell, x, mask, fused.Dropped(*cell.masks_of_a_run(*x.shape[::2])),
+            go_backwards=self.go_backwards, zero_output=self.zero_output_for_mask,
+            wants_sequences=self.return_sequences, wants_dx=wants_dx,
         )  # fmt: skip
-        return h, cell.engine_weights, pull
+        return y, cell.engine_weights, backward
 
     def _initial(self, given: Any, batch: int) -> list[Any]:
         """Return the initial states, a list in the structure of the cell's; [] for zeros."""

@@ -176,6 +176,7 @@ class Learner(Layer):
             gradients = tape.gradient(loss, variables)
         else:
             y_pred = constant(through.y)
+            y_pred.mask = through.mask
             with Following() as following:
                 loss = self.compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight)
             variables = self._variables_to_change()

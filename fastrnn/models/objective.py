@@ -167,7 +167,9 @@ class CompiledMetrics:
             self.update_state(y, y_pred, sample_weight)
             return
         weights = None if sample_weight is None else sample_weight.copy()
-        self._waiting.append((y.copy(), constant(y_pred.value.copy()), weights))
+        waiting = constant(y_pred.value.copy())
+        waiting.mask = y_pred.mask
+        self._waiting.append((y.copy(), waiting, weights))
         if len(self._waiting) == _MOST_WAITING:
             self._catch_up()
 

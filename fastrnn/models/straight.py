@@ -31,10 +31,10 @@ def is_line(layers: Sequence[Layer]) -> bool:
     for layer in layers:
         if not layer.works_on_arrays or layer.dtype != dtype:
             return False
-        if is_masked and not layer.ends_mask:
+        if is_masked and not layer.supports_masking:
             return False
-        is_masked = layer.makes_mask
-    return not is_masked
+        is_masked = layer.makes_mask or (is_masked and layer.keeps_mask)
+    return True
 
 
 class Pass:
@@ -51,6 +51,8 @@ class Pass:
     ----------
     y : array
         What the last layer makes of x.
+    mask : array of bools or None
+        That of y.
 
     Raises
     ------
@@ -62,20 +64,23 @@ class Pass:
         self._steps: list[tuple[list[Variable], Callable[[Any], Sequence[Any]], bool]] = []
         given: Any = x if isinstance(layers[0], Embedding) else _floats(layers[0], x)
         is_reached = False  # whether a weight that changes lies below
-        masks: list[Any] = []  # that of what is given, if it has one
+        mask: Any = None
         with np.errstate(all="ignore"):  # as in `fastrnn.ops`
             for layer in layers:
                 if isinstance(given, LookedUp) and not isinstance(layer, _TAKES_LOOKED_UP):
                     given = self._copied(given, is_reached)
                 check_inputs(layer.name, layer.input_spec, [given.shape])
+                masks = (mask,) if mask is not None and layer.takes_mask else ()
                 y, weights, backward = layer.on_arrays(given, is_reached, *masks)
-                masks = [layer.compute_mask(given)] if layer.makes_mask else []
+                if layer.makes_mask or mask is not None:
+                    mask = layer.compute_mask(given, mask)
                 given = y
                 self._steps.append((weights, backward, is_reached))
                 is_reached = is_reached or any(weight.trainable for weight in weights)
             if isinstance(given, LookedUp):
                 given = self._copied(given, is_reached)
         self.y: Array = given
+        self.mask: Array | None = mask
 
     def _copied(self, given: LookedUp, wants_dx: bool) -> Array:
         """Return rows that were looked up, for a layer that asks for the array."""

@@ -199,48 +199,91 @@ def test_activations_of_which_nothing_else_is_known_are_for_tensors_only():
         assert activations.on_arrays(other) is None
 
 
+def zeros_backwards():
+    return SimpleRNN(
+        5, return_sequences=True, go_backwards=True, zero_output_for_mask=True, unroll=True
+    )
+
+
+# Layers behind masked words; those that give outputs at every step, and so hand on their mask.
 MASKED = {
+    "nothing": list,
+    "head": lambda: [Dense(3, activation="sigmoid")],
+    "every step": lambda: [
+        LSTM(5, return_sequences=True, dropout=0.2, recurrent_dropout=0.2), Dropout(0.5), Dense(3)
+    ],
+    "backwards at every step": lambda: [GRU(5, return_sequences=True, go_backwards=True)],
+    "zeros at every step": lambda: [zeros_backwards(), Activation("tanh")],
+    "both ways at every step": lambda: [
+        Bidirectional(GRU(5, return_sequences=True)),
+        Bidirectional(LSTM(3, return_sequences=True), backward_layer=backwards()),
+    ],
+    "words dropped": lambda: [SpatialDropout1D(0.3), GRU(5, return_sequences=True)],
     "last output": lambda: [LSTM(5, dropout=0.2, recurrent_dropout=0.2)],
     "backwards": lambda: [GRU(5, go_backwards=True)],
     "zeros where masked": lambda: [SimpleRNN(5, zero_output_for_mask=True, unroll=True)],
-    "both ways": lambda: [Bidirectional(LSTM(5, dropout=0.2))],
+    "both ways": lambda: [Bidirectional(LSTM(5, dropout=0.2)), Dense(1)],
+    "two layers": lambda: [
+        LSTM(5, return_sequences=True), GRU(4, return_sequences=True, go_backwards=True),
+        SimpleRNN(3, dropout=0.5),
+    ],
     "in a cell": lambda: [RNN(GRUCell(4)), Dense(3, activation="tanh")],
-}
+}  # fmt: skip
+
+
+def masked(rng, padding):
+    """Words of which some are 0."""
+    x = rng.integers(0 if padding == "holes" else 1, WORDS, (ROWS, STEPS))
+    lengths = rng.integers(0, STEPS + 1, ROWS)[:, None]
+    if padding in ("right", "left"):
+        given = np.arange(STEPS) if padding == "right" else np.arange(STEPS)[::-1]
+        x[given >= lengths] = 0
+    return x
 
 
 @pytest.mark.parametrize("padding", ["none", "right", "left", "holes"])
 @pytest.mark.parametrize("words", [WORDS, 1000])
 @pytest.mark.parametrize("name", MASKED)
 def test_masked_words_give_the_bits_of_a_tape(name, words, padding, passes, rng):
-    x = rng.integers(0 if padding == "holes" else 1, WORDS, (ROWS, STEPS))
-    lengths = rng.integers(0, STEPS + 1, ROWS)[:, None]
-    if padding in ("right", "left"):
-        given = np.arange(STEPS) if padding == "right" else np.arange(STEPS)[::-1]
-        x[given >= lengths] = 0
-    y = rng.normal(size=(ROWS, 1)) > 0
+    x = masked(rng, padding)
 
     def make():
-        return [Embedding(words, 4, mask_zero=True), *MASKED[name](), Dense(1)]
+        return [Embedding(words, 4, mask_zero=True), *MASKED[name]()]
 
+    shape = Sequential(make()).predict(x, verbose=0).shape
+    y = rng.normal(size=shape)
     assert_equal_with_a_tape(passes, make, "mse", x, y, steps=5)
+    weights = rng.uniform(size=shape[:-1])
+    assert_equal_with_a_tape(passes, make, "mae", x, y, steps=5, sample_weight=weights)
 
 
-@pytest.mark.parametrize(
-    "rest",
-    [
-        list,
-        lambda: [Dense(1)],
-        lambda: [LSTM(5, return_sequences=True), Dense(1)],
-        lambda: [Bidirectional(GRU(5, return_sequences=True)), LSTM(3)],
-        lambda: [SpatialDropout1D(0.3), GRU(5)],
-    ],
-)
-def test_masks_that_reach_other_layers_need_a_tape(rest, passes, rng):
-    x = rng.integers(0, WORDS, (ROWS, STEPS))
-    random.set_seed(1)
-    model = Sequential([Embedding(WORDS, 4, mask_zero=True), *rest()])
+@pytest.mark.parametrize("padding", ["none", "right", "holes"])
+def test_metrics_see_the_mask(padding, passes, rng):
+    x, y = masked(rng, padding), rng.integers(0, 3, (ROWS, STEPS))
+    found = []
+    for passes.is_refused in (False, True):
+        random.set_seed(1)
+        layers = [Embedding(WORDS, 4, mask_zero=True), GRU(5, return_sequences=True)]
+        model = Sequential([*layers, Dense(3, activation="softmax")])
+        loss = "sparse_categorical_crossentropy"
+        model.compile("adam", loss, metrics=["accuracy"], weighted_metrics=["accuracy"])
+        found.append(model.fit(x, y, batch_size=ROWS // 2, epochs=3, verbose=0).history)
+    assert passes.count == 5
+    assert found[0] == found[1]
+
+
+class Unsupporting(Dense):
+    """A head that hands on no mask."""
+
+    supports_masking = False
+
+
+def test_a_mask_that_ends_in_a_head_needs_a_tape_that_warns(passes, rng):
+    x = masked(rng, "right")
+    model = Sequential([Embedding(WORDS, 4, mask_zero=True), Unsupporting(1)])
     model.compile(optimizer="adam", loss="mse")
-    model.fit(x, np.zeros(model.predict(x, verbose=0).shape), epochs=2, verbose=0)
+    with pytest.warns(UserWarning, match="does not support masking"):
+        model.fit(x, np.zeros((ROWS, STEPS, 1)), epochs=2, verbose=0)
     assert passes.count == 0
 
 
