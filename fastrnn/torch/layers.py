@@ -202,8 +202,8 @@ class Layers(Module, nn.RNNBase):
         return states if all(isinstance(state, Tensor) for state in states) else None
 
     def _hidden(self, states: Tensors) -> Tensor | tuple[Tensor, ...]:
-        """Return states as `forward` does."""
-        return tuple(states) if is_lstm(self._mode) else states[0]
+        """Return states as `forward` does: an LSTM has two."""
+        return states[0] if len(states) == 1 else tuple(states)
 
 
 @lru_cache(maxsize=256)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from fastrnn.functional.distinct import Distinct, distinct_rows, multiply_once
 from fastrnn.functional.options import Options, Packed
@@ -56,14 +56,16 @@ def run(kind: Kind, *tensors: Tensor, shelf: Shelf | None = None) -> tuple[Tenso
     ValueError, TypeError
         Where shapes or dtypes do not fit each other.
     """
-    if torch.is_grad_enabled() and True in map(_requires_grad, tensors):
-        outputs: tuple[Tensor, ...] = _Recurrence.apply(kind, shelf, *tensors)  # type: ignore[no-untyped-call]
+    # What a transform of `torch.func` has left behind stands for a tensor; parameters never do.
+    given = [t if type(t) is nn.Parameter else _unwrapped(t) for t in tensors]
+    if torch.is_grad_enabled() and True in map(_requires_grad, given):
+        outputs: tuple[Tensor, ...] = _apply(kind, shelf, *given)
         return outputs
-    rows = _repeating_rows(shelf, tensors)
+    rows = _repeating_rows(shelf, given)
     ready = None if shelf is None else shelf.take(rows, training=False, wants_dx=False)
     if ready is None:
-        return _outputs(_Course(kind, tensors, rows, training=False, wants_dx=False))
-    outputs = ready.forward(tensors, rows)
+        return _outputs(_Course(kind, given, rows, training=False, wants_dx=False))
+    outputs = ready.forward(given, rows)
     ready.put_back()
     return outputs
 
@@ -199,6 +201,9 @@ def _stacked(states: Sequence[Sequence[Array]]) -> list[Array]:
 # Whether a gradient is a batch of them, as `torch.autograd.grad(..., is_grads_batched=True)` gives.
 _is_batched = getattr(torch._C._functorch, "is_legacy_batchedtensor", lambda _: False)
 
+# The tensor itself, unless it is such a remainder.
+_unwrapped = getattr(torch._C._functorch, "unwrap_if_dead", lambda tensor: tensor)
+
 # Who is asked before torch saves a tensor, or None.
 _saving_hooks = getattr(torch._C._autograd, "_top_saved_tensors_default_hooks", lambda _: None)
 
@@ -238,6 +243,11 @@ class _Recurrence(torch.autograd.Function):
         if course is None or is_y_written:
             _, course = _begin(ctx.kind, None, tensors, training=True, wants_dx=needed[0])
         return (None, None, *course.backward(tensors, gradients[0], gradients[1:], needed))
+
+
+# `_Recurrence.apply` less what it does, in 3 us, for transforms of `torch.func`: while there are
+# any, nothing runs here; see `fallback`.
+_apply: Any = super(torch.autograd.Function, _Recurrence).apply
 
 
 def _differentiable(

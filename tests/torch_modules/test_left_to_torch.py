@@ -192,6 +192,25 @@ def test_transforms_see_the_operations_of_torch(runs):
     assert not runs
 
 
+def test_what_a_transform_has_left_behind_is_a_tensor_like_others(runs):
+    stock, module = twins("GRU", 3, 4)
+    x, left = torch.randn(5, 2, 3), []
+    torch.func.grad(lambda x: (left.append(x), x.sum())[1])(x)
+    for _ in range(3):  # from the third call on there are runs that are ready
+        gradients = []
+        for m in (stock, module):
+            y, _ = m(left[0])
+            y.sum().backward()
+            gradients += [[p.grad.clone() for p in m.parameters()]]
+            m.zero_grad()
+        same(y, module(x)[0])
+        for mine, desired in zip(gradients[1], gradients[0], strict=True):
+            same(mine, desired)
+        with torch.no_grad():
+            same(module(left[0])[0], stock(x)[0])
+    assert runs
+
+
 @pytest.mark.filterwarnings("ignore:`torch.jit.*` is deprecated")  # torch's own first use
 def test_forward_mode_gradients(runs):
     stock, module = twins("GRU", 3, 4)
