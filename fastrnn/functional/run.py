@@ -16,6 +16,7 @@ from fastrnn.functional.gradients import Cotangents, Gradients
 from fastrnn.functional.options import Embedded, Options, Packed
 from fastrnn.functional.panels import Share, empty_like, unpack_into, unpacked, unpacked_like
 from fastrnn.functional.products import input_gradient, project, table_gradient, weight_gradient
+from fastrnn.functional.sequences import flat_steps, packed_steps
 from fastrnn.functional.weights import Weights
 from fastrnn.kernels.cpu import buffers, gemm, plan, scan
 
@@ -75,7 +76,7 @@ class Run:
             if not resets.any():
                 resets = None
         if lengths is not None or resets is not None:
-            self.steps = time_steps.packed_steps(lengths, reverse, resets)
+            self.steps = packed_steps(lengths, reverse, resets)
         if self.ids is None:
             self.place_input(x)
         else:
@@ -94,7 +95,7 @@ class Run:
     def _read_packed(self, x: Packed, reverse: bool) -> None:
         """Check x, and put it into the order of the steps."""
         rows = self.weights.same("x.rows", x.rows, ("N", self.weights.I))
-        self.steps = time_steps.flat_steps(x.lengths, len(rows), reverse)
+        self.steps = flat_steps(x.lengths, len(rows), reverse)
         self.T, self.sequences, self.leading = self.steps.T, self.steps.B, rows.shape[:1]
         self.place_input(rows)
 
@@ -278,9 +279,7 @@ class Run:
     def _plan(self) -> plan.Plan:
         """Return how the time loop is shared among workers."""
         weights, tile, steps = self.weights, self.tile, self.steps
-        T, N = steps.T, steps.N
-        if steps.packing is not None:  # batches of about the same lengths have one plan
-            T, N = _about(T), _about(N)
+        T, N = steps.size
         return plan.plan(
             plan.Loop(
                 T, steps.B, N, weights.I, weights.H,
@@ -449,9 +448,3 @@ class Run:
         if self.ids is None:
             return self.gates  # type: ignore[no-any-return]
         return table_gradient(self.ids, self.gates, len(self.E), self.tile.all)
-
-
-def _about(count: int) -> int:
-    """Return a number near `count`, one of few: there are 16 between powers of two."""
-    step = 1 << max(0, count.bit_length() - 5)
-    return (count + step // 2) // step * step

@@ -6,7 +6,7 @@ from functional.problems import arrays_of, assert_same_bits, call, random_proble
 
 from fastrnn import functional
 from fastrnn.cells import CELLS
-from fastrnn.functional import steps
+from fastrnn.functional import sequences
 
 LENGTHS = [5, 4, 4, 1, 1, 1]
 
@@ -115,8 +115,8 @@ def test_gradients_are_laid_out_as_their_weights(rng, dtype, cell):
 def test_packed_rows_lie_where_those_of_padded_sequences_do(rng, reverse):
     for B in (1, 2, 9, 30):
         lengths = np.sort(rng.integers(1, 40, B))[::-1]
-        packed = steps.flat_steps(lengths.tolist(), lengths.sum(), reverse)
-        padded = steps.packed_steps(lengths, reverse)
+        packed = sequences.flat_steps(lengths.tolist(), lengths.sum(), reverse)
+        padded = sequences.packed_steps(lengths, reverse)
         assert packed[:3] == padded[:3]
         np.testing.assert_array_equal(packed.rows, padded.rows)
         for name in ("order", "begin", "start", "falling", "final", "first", "last", "is_cut"):

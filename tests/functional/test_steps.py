@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from processes import run_python
 
-from fastrnn.functional.steps import even_steps, packed_steps, splits, unview, view
+from fastrnn.functional.sequences import packed_steps
+from fastrnn.functional.steps import even_steps, splits, unview, view
 
 # T, sequences
 SIZES = [(1, 1), (1, 7), (9, 1), (6, 5), (13, 40), (20, 3)]
@@ -259,7 +260,8 @@ RANDOM_VIEWS = """
 import numpy as np
 from functional.guarded import guarded_in_any_order
 from fastrnn import set_num_threads
-from fastrnn.functional.steps import packed_steps, unview, view
+from fastrnn.functional.sequences import packed_steps
+from fastrnn.functional.steps import unview, view
 from fastrnn.kernels.cpu import threads
 
 threads.GRAIN = 1
