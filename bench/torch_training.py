@@ -177,7 +177,7 @@ def compare(name: str, task: Task, sizes: Sizes, options: argparse.Namespace) ->
     """Print how far the losses are apart, and how much faster the steps become."""
     sides = (STOCK, FUSED, MODEL, BOTH)
     curves = {}
-    for side in sides:
+    for side in (STOCK, MODEL, BOTH):
         training = Training(task, sizes, options, side)
         curves[side] = torch.tensor([training.step() for _ in range(options.steps)])
     stock = curves[STOCK]

@@ -356,7 +356,7 @@ def _at(x: Any, order: NDArray[np.int64]) -> Any:
 
 
 def _moved(x: Array, order: NDArray[np.int64]) -> tuple[Array, Callable[[Array], Array]]:
-    """Do what `_at` does to an array; also return what makes its gradient of the result's."""
+    """Do what `_at` does to an array; also return what makes its gradient of that of the result."""
     B, T, M = x.shape
     by_time = x.swapaxes(0, 1)
     is_time_major = by_time.flags.c_contiguous
